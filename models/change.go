@@ -1,0 +1,135 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Actor is who makes a change, and the change's identifier.
+type Actor struct {
+	*Identity
+	ChangeID string // from NewChangeID: the same for all events of the change
+}
+
+// change is one transaction under way: what it does to the rows, and the events that say so.
+type change struct {
+	*gorm.DB
+	ctx    context.Context
+	by     Actor
+	now    Time
+	events []Event
+}
+
+// change runs f in a transaction, numbers the events that f recorded as the last thing before COMMIT, and tells the
+// observer. f may run several times and must have no effect outside the transaction.
+func (s *Store) change(ctx context.Context, by Actor, f func(c *change) error) error {
+	var events []Event
+	err := s.transact(ctx, func(tx *gorm.DB) error {
+		c := &change{DB: tx, ctx: ctx, by: by, now: s.now()}
+		if err := f(c); err != nil {
+			return err
+		}
+		events = c.events
+		return c.number()
+	})
+	var doubt inDoubt
+	switch {
+	case err == nil && len(events) > 0:
+		s.observer.Committed(events)
+	case errors.As(err, &doubt):
+		s.observer.InDoubt(slices.Sorted(maps.Keys(byUser(events))))
+	}
+	return err
+}
+
+// by is who made a change, as its events tell it. The credential is told to its own user only.
+type by struct {
+	UserID     string      `json:"userId"`
+	Username   string      `json:"username"`
+	Credential *Credential `json:"credential,omitzero"`
+}
+
+// record adds an event to userID's feed. params is a struct; position, time and by are added to it.
+func (c *change) record(userID, method, tokenID string, params any) error {
+	event := Event{UserID: userID, ChangeID: c.by.ChangeID, Method: method, TokenID: tokenID, Time: c.now}
+	var who *by
+	if c.by.Identity != nil {
+		who = &by{UserID: c.by.UserID, Username: c.by.Username}
+		if c.by.UserID == userID {
+			who.Credential = &c.by.Credential
+		}
+	}
+	whoJSON, err1 := json.Marshal(who)
+	own, err2 := json.Marshal(params, json.Deterministic(true))
+	event.Params = slices.Concat([]byte(`{"by":`), whoJSON, []byte(","), own[1:])
+	c.events = append(c.events, event)
+	return errors.Join(err1, err2)
+}
+
+// number gives the events their positions. Bumping the counter row is what orders the commits of one user, and it is
+// held until COMMIT only: it comes last, users in the order of their ids, so that two changes cannot wait for each other.
+func (c *change) number() error {
+	groups := byUser(c.events)
+	for _, userID := range slices.Sorted(maps.Keys(groups)) {
+		group := groups[userID]
+		result := c.Exec("UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ?", len(group), c.by.ChangeID, userID)
+		if result.Error != nil {
+			return result.Error
+		}
+		if result.RowsAffected != 1 {
+			return notFound("user")
+		}
+		var last int64
+		if err := c.Raw("SELECT position FROM feeds WHERE user_id = ?", userID).Scan(&last).Error; err != nil {
+			return err
+		}
+		for i, event := range group {
+			event.Position = last - int64(len(group)-1-i)
+		}
+	}
+	if len(c.events) == 0 {
+		return nil
+	}
+	return c.CreateInBatches(&c.events, rowsPerInsert).Error
+}
+
+// rowsPerInsert keeps a statement below the databases' limit of 32,766 variables, with the widest table in mind.
+const rowsPerInsert = 500
+
+func byUser(events []Event) map[string][]*Event {
+	groups := make(map[string][]*Event, 1)
+	for i := range events {
+		groups[events[i].UserID] = append(groups[events[i].UserID], &events[i])
+	}
+	return groups
+}
+
+// forUpdate locks the rows that a query finds until the transaction ends. SQLite has one writer and needs no such lock;
+// its dialect leaves the clause out.
+var forUpdate = clause.Locking{Strength: "UPDATE"}
+
+// lockUsers locks users in the order of their ids and returns them by id. A user who is not there is not in the answer.
+func (c *change) lockUsers(ids ...string) (map[string]*User, error) {
+	var users []*User
+	err := c.Clauses(forUpdate).Where("id IN ?", ids).Order("id").Find(&users).Error
+	found := make(map[string]*User, len(users))
+	for _, u := range users {
+		found[u.ID] = u
+	}
+	return found, err
+}
+
+// lockUser locks one user.
+func (c *change) lockUser(id string) (*User, error) {
+	users, err := c.lockUsers(id)
+	if err == nil && users[id] == nil {
+		err = notFound("user")
+	}
+	return users[id], err
+}

@@ -1,0 +1,151 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"gorm.io/driver/mysql"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Bounds of the connections to MySQL.
+const (
+	mysqlConns       = 32               // more only queue in the database; a server of the default size has 151
+	mysqlConnLife    = 5 * time.Minute  // so that a pool lets go of a host that is being replaced
+	mysqlDial        = 5 * time.Second  //
+	mysqlNetwork     = 30 * time.Second // silence in the middle of a statement, beyond every call's own time
+	mysqlLockSeconds = 5                // wait for a row's lock
+)
+
+// openDatabase opens the pools for changes and for reads; they are the same one for MySQL.
+func openDatabase(raw string) (write, read *gorm.DB, err error) {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	switch scheme {
+	case "sqlite":
+		return openSQLite(rest)
+	case "mysql":
+		write, err = openMySQL(raw)
+		return write, write, err
+	}
+	return nil, nil, errors.New("the database must be sqlite:<file> or mysql://<user>:<password>@<host>:<port>/<name>")
+}
+
+// DatabaseFile returns the file of a SQLite URL, or "".
+func DatabaseFile(url string) string {
+	file, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok {
+		return ""
+	}
+	return file
+}
+
+func gormConfig() *gorm.Config {
+	return &gorm.Config{
+		PrepareStmt:            true, // twice the writes on MariaDB
+		SkipDefaultTransaction: true, // every transaction here is a named one
+		TranslateError:         true,
+		Logger:                 logger.Discard, // errors are returned, and logged once at the edge; statements hold values
+		NowFunc:                func() time.Time { return time.Now().UTC() },
+	}
+}
+
+// openMySQL opens a pool whose sessions are READ COMMITTED: a read after a lock sees what the lock waited for, and there
+// are no gap locks.
+func openMySQL(raw string) (*gorm.DB, error) {
+	config, err := mysqlConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	variable, err := isolationVariable(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", config.Addr, err)
+	}
+	config.Params[variable] = "'READ-COMMITTED'"
+	connector, err := mysqldriver.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(mysqlConns)
+	pool.SetMaxIdleConns(mysqlConns)
+	pool.SetConnMaxLifetime(mysqlConnLife)
+	db, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
+	if err != nil {
+		pool.Close()
+	}
+	return db, err
+}
+
+func mysqlConfig(raw string) (*mysqldriver.Config, error) {
+	wrong := errors.New("the database must be mysql://<user>:<password>@<host>:<port>/<name>, optionally with ?tls=true")
+	u, err := url.Parse(raw)
+	if err != nil || u.User == nil || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
+		return nil, wrong // without err, which would repeat the password
+	}
+	config := mysqldriver.NewConfig()
+	config.User = u.User.Username()
+	config.Passwd, _ = u.User.Password()
+	config.Net, config.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		config.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	config.DBName = strings.Trim(u.Path, "/")
+	for name, values := range u.Query() {
+		if name != "tls" {
+			return nil, wrong
+		}
+		config.TLSConfig = values[0]
+	}
+	config.ClientFoundRows = true // an UPDATE to the same value has found its row
+	config.Timeout, config.ReadTimeout, config.WriteTimeout = mysqlDial, mysqlNetwork, mysqlNetwork
+	config.RejectReadOnly = true // a primary that has become a replica: let go of the connection
+	config.Logger = &mysqldriver.NopLogger{}
+	config.Params = map[string]string{
+		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // refuse what does not fit, rather than cut it off
+		"innodb_lock_wait_timeout": fmt.Sprint(mysqlLockSeconds),
+		"time_zone":                "'+00:00'",
+	}
+	return config, nil
+}
+
+// isolationVariable returns the session variable of the isolation level: MariaDB got MySQL's name for it in 11.1.
+func isolationVariable(config *mysqldriver.Config) (string, error) {
+	connector, err := mysqldriver.NewConnector(config)
+	if err != nil {
+		return "", err
+	}
+	pool := sql.OpenDB(connector)
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	var name, value string
+	err = pool.QueryRowContext(ctx, "SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')").Scan(&name, &value)
+	return name, err
+}
+
+// snapshot runs f on a consistent view of the database: all its reads see the same moment.
+func (s *Store) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	if s.read.Dialector.Name() == "sqlite" {
+		options = &sql.TxOptions{} // always serializable, and the pool is read-only
+	}
+	return s.read.WithContext(ctx).Transaction(f, options)
+}
+
+// privateFile makes sure that a file exists and is its owner's only.
+func privateFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

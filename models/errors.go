@@ -1,0 +1,90 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/go-sql-driver/mysql"
+	"gorm.io/gorm"
+)
+
+// Code says what kind of refusal an [Error] is.
+type Code int
+
+// The codes, each with the HTTP status that it becomes on the wire.
+const (
+	Invalid      Code = iota + 1 // a param is wrong: -32602, HTTP 400
+	Unauthorized                 // no good credential: 401
+	Forbidden                    // a permission is missing: 403
+	NotFound                     // not there, or not the caller's: 404
+	Conflict                     // the state does not allow it: 409
+	Gone                         // the position is too old: 410
+	TooMany                      // a limit on attempts: 429
+	Unavailable                  // the database is away: 503
+)
+
+// Error is a refusal that may be shown to the caller: its message is for people, and its data holds no secret.
+type Error struct {
+	Code    Code
+	Message string
+	Data    map[string]any // what a program needs to know of it, e.g. {"param": "name"}; may be nil
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+func invalid(param, message string) *Error {
+	return &Error{Invalid, message, map[string]any{"param": param}}
+}
+
+func notFound(what string) *Error { return &Error{Code: NotFound, Message: "no such " + what} }
+
+// ErrUnauthorized is the answer to every kind of bad credential alike.
+var ErrUnauthorized = &Error{Code: Unauthorized, Message: "no valid credential; sign in, or send a token that is enabled and has not expired"}
+
+// ErrUnavailable says that the database did not do its part; whether a change under way took effect is not known.
+var ErrUnavailable = &Error{Code: Unavailable, Message: "the database is not available; try again shortly"}
+
+// wrap turns a missing row into NotFound and leaves the rest alone.
+func wrap(err error, what string) error {
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return notFound(what)
+	}
+	return err
+}
+
+// MySQL error numbers (dev.mysql.com/doc/mysql-errors): what goes away by trying again at once, and what means that the
+// server is away, full or read-only.
+var (
+	mysqlTransient   = []uint16{1205, 1213}
+	mysqlUnavailable = []uint16{1021, 1040, 1041, 1047, 1053, 1077, 1079, 1080, 1158, 1159, 1160, 1161, 1203, 1205, 1290, 1317, 1792, 1836, 1927, 3024, 3101, 4031}
+)
+
+// transient reports whether the transaction lost to another one and may be tried again.
+func transient(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return slices.Contains(mysqlTransient, my.Number)
+	}
+	return sqliteBusy(err)
+}
+
+// Away reports whether err means that the database could not be reached or could not work, which is nobody's mistake
+// and passes.
+func Away(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return slices.Contains(mysqlUnavailable, my.Number) || slices.Contains(mysqlTransient, my.Number)
+	}
+	var netErr net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClosed) || sqliteAway(err)
+}
+
+var errClosed = errors.New("sql: database is closed")

@@ -1,0 +1,277 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"gorm.io/gorm"
+)
+
+// The methods of events that clients are told.
+const (
+	TokenCreated             = "/v1/api-tokens/created"
+	TokenDeleted             = "/v1/api-tokens/deleted"
+	TokenEnabledChanged      = "/v1/api-tokens/enabled-changed"
+	TokenPermissionsChanged  = "/v1/api-tokens/permissions-changed"
+	SessionPermissionChanged = "/v1/session/permissions-changed"
+)
+
+// The methods of events that only nodes are told: their connections act on them.
+const (
+	internalPrefix = "$/"
+	UserCreated    = "$/user-created"  // position 1 of every feed, so that a position always names an event
+	SessionEnded   = "$/session-ended" // params: SessionEndedParams
+	UserEnded      = "$/user-ended"    // params: UserEndedParams
+)
+
+// Params of events, beside position, time and by.
+type (
+	// TokenCreatedParams are those of TokenCreated.
+	TokenCreatedParams struct {
+		Token *Token `json:"token"`
+	}
+	// TokenDeletedParams are those of TokenDeleted.
+	TokenDeletedParams struct {
+		TokenID string `json:"tokenId"`
+	}
+	// TokenEnabledChangedParams are those of TokenEnabledChanged.
+	TokenEnabledChangedParams struct {
+		TokenID string `json:"tokenId"`
+		Enabled bool   `json:"enabled"`
+		Version int64  `json:"version"`
+	}
+	// TokenPermissionsChangedParams are those of TokenPermissionsChanged.
+	TokenPermissionsChangedParams struct {
+		TokenID              string        `json:"tokenId"`
+		Permissions          PermissionSet `json:"permissions"`
+		EffectivePermissions []string      `json:"effectivePermissions"`
+		Version              int64         `json:"version"`
+	}
+	// SessionPermissionsChangedParams are those of SessionPermissionChanged.
+	SessionPermissionsChangedParams struct {
+		Permissions PermissionSet `json:"permissions"`
+	}
+	// SessionEndedParams are those of SessionEnded.
+	SessionEndedParams struct {
+		SessionID string `json:"sessionId"`
+		Reason    string `json:"reason"`
+	}
+	// UserEndedParams are those of UserEnded.
+	UserEndedParams struct {
+		Reason string `json:"reason"`
+	}
+)
+
+// Event is one entry of a user's feed.
+type Event struct {
+	UserID   string `gorm:"primaryKey"`
+	Position int64  `gorm:"primaryKey;autoIncrement:false"`
+	ChangeID string
+	Method   string
+	TokenID  string // the token that it is about, or ""
+	Time     Time
+	Params   []byte // a JSON object: by, and the params of the method
+}
+
+// Internal reports whether the event is for nodes only.
+func (e *Event) Internal() bool { return strings.HasPrefix(e.Method, internalPrefix) }
+
+// At returns the event's position.
+func (e *Event) At() Position { return Position{e.Position, e.ChangeID} }
+
+// Decode reads the event's params into p, a pointer to one of the Params structs.
+func (e *Event) Decode(p any) error {
+	return json.Unmarshal(e.Params, p)
+}
+
+// append appends the event's method and params, and closes the object that b has opened.
+func (e *Event) append(b []byte) []byte {
+	b = append(b, `"method":"`...)
+	b = append(b, e.Method...)
+	b = append(b, `","params":{"position":"`...)
+	b = append(b, e.At().String()...)
+	b = append(b, `","time":"`...)
+	b = append(b, e.Time.String()...)
+	b = append(b, `",`...)
+	return append(append(b, e.Params[1:]...), '}')
+}
+
+// Notification returns the event as a JSON-RPC 2.0 notification.
+func (e *Event) Notification() []byte {
+	return e.append([]byte(`{"jsonrpc":"2.0",`))
+}
+
+// MarshalJSON writes {"method": …, "params": …}.
+func (e *Event) MarshalJSON() ([]byte, error) { return e.append([]byte("{")), nil }
+
+type feed struct {
+	UserID   string `gorm:"primaryKey"`
+	Position int64
+	ChangeID string
+}
+
+// Position is a place in one user's feed: the number of an event and the identifier of its change. The latter makes a
+// position from before a restore, or of another user, recognisable. It is written "<number>-<change>".
+type Position struct {
+	Number   int64
+	ChangeID string
+}
+
+// String returns the position as clients see it.
+func (p Position) String() string { return strconv.FormatInt(p.Number, 10) + "-" + p.ChangeID }
+
+// MarshalText writes the position as clients see it.
+func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// ParsePosition reads what String writes, and nothing else.
+func ParsePosition(s string) (Position, error) {
+	number, changeID, _ := strings.Cut(s, "-")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != number || !isBase62(changeID, idRandom) {
+		return Position{}, errors.New("not a position")
+	}
+	return Position{n, changeID}, nil
+}
+
+// EventsPage is how many events are read at a time.
+const EventsPage = 500
+
+// EventsAfter returns the user's events after a position's number, oldest first, at most EventsPage.
+func (s *Store) EventsAfter(ctx context.Context, userID string, after int64) ([]Event, error) {
+	var events []Event
+	err := s.read.WithContext(ctx).Where("user_id = ? AND position > ?", userID, after).Order("position").Limit(EventsPage).Find(&events).Error
+	return events, err
+}
+
+// Positions returns where the feeds of users stand, by user id. A user without a feed is not in the answer.
+func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]int64, error) {
+	var feeds []feed
+	err := s.read.WithContext(ctx).Where("user_id IN ?", userIDs).Find(&feeds).Error
+	positions := make(map[string]int64, len(feeds))
+	for _, f := range feeds {
+		positions[f.UserID] = f.Position
+	}
+	return positions, err
+}
+
+// Resumable reports whether a connection may go on after position p: the event that it names is still kept, or is the
+// last one, and is the one that the client saw.
+func (s *Store) Resumable(ctx context.Context, id *Identity, p Position) (bool, error) {
+	if p.Number >= id.Position.Number {
+		return p == id.Position, nil
+	}
+	return s.kept(ctx, id.UserID, p)
+}
+
+func (s *Store) kept(ctx context.Context, userID string, p Position) (bool, error) {
+	var n int64
+	err := s.read.WithContext(ctx).Model(&Event{}).
+		Where("user_id = ? AND position = ? AND change_id = ?", userID, p.Number, p.ChangeID).Count(&n).Error
+	return n == 1, err
+}
+
+// EventsOptions say which part of a feed to read.
+type EventsOptions struct {
+	After string `json:"after,omitzero" doc:"a next from an earlier answer: read what came before it"`
+	Limit *int   `json:"limit,omitzero" minimum:"1" maximum:"100" doc:"events at most, 50 by default"`
+}
+
+// Events are a part of a feed, newest first.
+type Events struct {
+	Events   []*Event `json:"events"`
+	Next     *string  `json:"next"`
+	Position Position `json:"position"`
+}
+
+// ReadEvents reads the caller's own feed backwards, as far as it is kept. A caller who hears of one token only reads of
+// that token only.
+func (s *Store) ReadEvents(ctx context.Context, caller *Identity, o EventsOptions) (Events, error) {
+	out := Events{}
+	limit, err := pageLimit(o.Limit)
+	if err != nil {
+		return out, err
+	}
+	err = s.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := tx.Raw("SELECT position AS number, change_id FROM feeds WHERE user_id = ?", caller.UserID).Scan(&out.Position).Error; err != nil {
+			return err
+		}
+		q := tx.Where("user_id = ? AND method LIKE '/%'", caller.UserID)
+		if o.After != "" {
+			p, err := ParsePosition(o.After)
+			if err != nil {
+				return invalid("after", "after must be a next from an earlier answer")
+			}
+			if ok, err := s.kept(ctx, caller.UserID, p); err != nil {
+				return err
+			} else if !ok {
+				return &Error{Code: Gone, Message: "events that old are no longer kept; read again without after"}
+			}
+			q = q.Where("position < ?", p.Number)
+		}
+		if only := caller.OnlyToken(); only != "" {
+			q = q.Where("token_id = ?", only)
+		}
+		return q.Order("position DESC").Limit(limit + 1).Find(&out.Events).Error
+	})
+	if len(out.Events) > limit {
+		out.Events = out.Events[:limit]
+		next := out.Events[limit-1].At().String()
+		out.Next = &next
+	}
+	return out, err
+}
+
+// Pruning: how often old events are looked for, and how many are deleted in one transaction, so that no lock is held for long.
+const (
+	pruneEvery = time.Minute
+	pruneBatch = 1000
+)
+
+// prune deletes events and sessions that are past their time, until ctx ends.
+func (s *Store) prune(ctx context.Context) {
+	for tick := time.NewTicker(pruneEvery); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		for more := true; more && ctx.Err() == nil; {
+			more, _ = s.Prune(ctx) // what failed is tried again at the next tick
+		}
+	}
+}
+
+// Prune deletes one batch of what is past its time and reports whether there may be more. Of a feed it deletes from the
+// beginning only, so that what is kept has no gap.
+func (s *Store) Prune(ctx context.Context) (more bool, err error) {
+	cutoff := TimeOf(s.options.Now().Add(-s.options.EventsKept))
+	err = s.transact(ctx, func(tx *gorm.DB) error {
+		var old []Event
+		if err := tx.Select("user_id", "position").Where("time < ?", cutoff).Order("time").Limit(pruneBatch).Find(&old).Error; err != nil {
+			return err
+		}
+		more = len(old) == pruneBatch
+		upTo := map[string]int64{}
+		for _, e := range old {
+			upTo[e.UserID] = max(upTo[e.UserID], e.Position)
+		}
+		for userID, position := range upTo {
+			if err := tx.Where("user_id = ? AND position <= ?", userID, position).Delete(&Event{}).Error; err != nil {
+				return err
+			}
+		}
+		const ended = "user_id IN ? AND user_id NOT IN (SELECT id FROM users) AND user_id NOT IN (SELECT user_id FROM events)"
+		if err := tx.Where(ended, slices.Collect(maps.Keys(upTo))).Delete(&feed{}).Error; err != nil {
+			return err
+		}
+		return tx.Where("expires_at < ?", s.now()).Delete(&Session{}).Error
+	})
+	return more, err
+}

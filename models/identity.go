@@ -1,0 +1,131 @@
+package models
+
+import (
+	"context"
+	"crypto/subtle"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Built-in permissions. They cannot be deleted.
+const (
+	PermissionAdmin  = "admin"
+	PermissionManage = "tokens:manage"
+	PermissionVerify = "tokens:verify"
+)
+
+// PermissionSet is a set of permission ids: in JSON {"<id>": true, …}. What is not in it is not given.
+type PermissionSet map[string]bool
+
+// Sorted returns the ids in order.
+func (p PermissionSet) Sorted() []string { return slices.Sorted(maps.Keys(p)) }
+
+// MarshalJSON writes the ids in order, so that equal sets are equal bytes.
+func (p PermissionSet) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]bool(p), json.Deterministic(true))
+}
+
+// and returns what is in both sets.
+func (p PermissionSet) and(q PermissionSet) PermissionSet {
+	both := PermissionSet{}
+	for id := range p {
+		if q[id] {
+			both[id] = true
+		}
+	}
+	return both
+}
+
+// setOf returns the set of ids.
+func setOf(ids []string) PermissionSet {
+	set := make(PermissionSet, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
+
+// Credential names a session or a token. It is not secret.
+type Credential struct {
+	Kind string `json:"kind" enum:"session,token"`
+	ID   string `json:"id"`
+}
+
+// Identity is what is known of a caller: the facts of his credential. An Identity never changes; when the facts do,
+// there is a new one.
+type Identity struct {
+	UserID      string
+	Username    string
+	Credential  Credential
+	Permissions PermissionSet // effective: of a session the user's, of a token those that both have
+	ExpiresAt   *Time
+	Position    Position // the facts are at least as new as this position of the user's feed
+}
+
+// Has reports whether the caller effectively holds a permission.
+func (id *Identity) Has(permission string) bool { return id.Permissions[permission] }
+
+// OnlyToken returns the token that the caller may hear of where he may not hear of all his user's, and "" otherwise.
+func (id *Identity) OnlyToken() string {
+	if id.Credential.Kind == KindToken && !id.Has(PermissionManage) {
+		return id.Credential.ID
+	}
+	return ""
+}
+
+// With returns the identity with other permissions.
+func (id *Identity) With(permissions PermissionSet) *Identity {
+	changed := *id
+	changed.Permissions = permissions
+	return &changed
+}
+
+// credentialRow is what Authenticate reads of a session or token, its user and his feed, in one statement.
+type credentialRow struct {
+	ID, UserID, Username string
+	Hash                 []byte
+	Enabled              bool
+	ExpiresAt            *Time
+	Number               int64
+	ChangeID             string
+}
+
+const (
+	selectToken = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, f.position AS number, f.change_id
+		FROM api_tokens c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
+	selectSession = `SELECT c.id, c.user_id, u.username, c.hash, u.enabled, c.expires_at, f.position AS number, f.change_id
+		FROM sessions c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
+)
+
+// Authenticate returns the identity of whoever holds the credential, or ErrUnauthorized for every kind of bad one. The
+// position is read before the permissions: what changes in between is also an event after the position.
+func (s *Store) Authenticate(ctx context.Context, credential Secret) (*Identity, error) {
+	kind, id, ok := parseCredential(credential.s)
+	if !ok {
+		return nil, ErrUnauthorized
+	}
+	query := selectToken
+	if kind == KindSession {
+		query = selectSession
+	}
+	var row credentialRow
+	db := s.read.WithContext(ctx)
+	if err := db.Raw(query, id).Scan(&row).Error; err != nil {
+		return nil, err
+	}
+	now := s.now()
+	same := subtle.ConstantTimeCompare(row.Hash, s.key.mac(credential)) == 1
+	if !same || !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now {
+		return nil, ErrUnauthorized
+	}
+	identity := &Identity{
+		UserID: row.UserID, Username: row.Username, Credential: Credential{kind, id},
+		ExpiresAt: row.ExpiresAt, Position: Position{row.Number, row.ChangeID},
+	}
+	var err error
+	identity.Permissions, err = effective(db, row.UserID, identity.Credential)
+	s.seen.mark(identity.Credential, now)
+	return identity, err
+}

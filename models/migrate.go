@@ -1,0 +1,117 @@
+package models
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// One folder per dialect, one file per version, named <version>_<what>.sql. A file that has been released never changes;
+// its statements are idempotent, since MySQL commits each one by itself and a start can be cut short between two.
+//
+//go:embed migrations
+var migrations embed.FS
+
+// migrationWait is how long a node waits for another one that is migrating: longer than any migration should take.
+const migrationWait = 5 * time.Minute
+
+// newestTolerated is how many versions ahead of this program a database may be. A node of the version before must go on
+// working beside the one that migrated, while nodes are replaced one by one.
+const newestTolerated = 1
+
+type schemaMigration struct {
+	Version   int `gorm:"primaryKey;autoIncrement:false"`
+	AppliedAt Time
+}
+
+// migrate brings the database to the newest version, once, however many nodes start together.
+func migrate(ctx context.Context, db *gorm.DB) error {
+	dialect := db.Dialector.Name()
+	files, err := fs.Glob(migrations, "migrations/"+dialect+"/*.sql")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, migrationWait)
+	defer cancel()
+	return db.WithContext(ctx).Connection(func(conn *gorm.DB) (err error) {
+		conn = conn.Session(&gorm.Session{}) // so that one statement's conditions do not stick to the next
+		unlock, err := lockMigrations(ctx, conn)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, unlock(err)) }()
+		const table = "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"
+		if err := conn.Exec(table).Error; err != nil {
+			return err
+		}
+		return applyMigrations(conn, files)
+	})
+}
+
+func applyMigrations(conn *gorm.DB, files []string) error {
+	var current int
+	if err := conn.Model(&schemaMigration{}).Select("COALESCE(MAX(version), 0)").Scan(&current).Error; err != nil {
+		return err
+	}
+	if current > len(files)+newestTolerated {
+		return fmt.Errorf("the database is at version %d and this program knows %d: start a newer Tokenwire", current, len(files))
+	}
+	for i, file := range files {
+		if version := i + 1; version > current {
+			if err := applyMigration(conn, version, file); err != nil {
+				return fmt.Errorf("migration %s: %w", file, err)
+			}
+		}
+	}
+	return nil
+}
+
+func applyMigration(conn *gorm.DB, version int, file string) error {
+	text, err := migrations.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for statement := range strings.SplitSeq(string(text), ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if err := conn.Exec(statement).Error; err != nil {
+			return err
+		}
+	}
+	return conn.Create(&schemaMigration{version, TimeOf(time.Now())}).Error
+}
+
+// lockMigrations lets one node migrate at a time. SQLite: a write transaction, which also makes the whole migration one
+// step. MySQL: a named lock of this connection, which ends with it.
+func lockMigrations(ctx context.Context, conn *gorm.DB) (unlock func(error) error, err error) {
+	if conn.Dialector.Name() == "sqlite" {
+		if err := conn.Exec("BEGIN IMMEDIATE").Error; err != nil {
+			return nil, err
+		}
+		return func(failed error) error {
+			if failed != nil {
+				return conn.WithContext(context.WithoutCancel(ctx)).Exec("ROLLBACK").Error
+			}
+			return conn.Exec("COMMIT").Error
+		}, nil
+	}
+	const name = "CONCAT('tokenwire migrations ', SHA1(DATABASE()))"
+	var got *int64
+	err = conn.Raw("SELECT GET_LOCK("+name+", ?)", int(migrationWait.Seconds())).Scan(&got).Error
+	if err == nil && (got == nil || *got != 1) {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
+		return nil, fmt.Errorf("waiting for another node's migration: %w", err)
+	}
+	return func(error) error {
+		return conn.WithContext(context.WithoutCancel(ctx)).Exec("DO RELEASE_LOCK(" + name + ")").Error
+	}, nil
+}

@@ -1,0 +1,179 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Limits and defaults of a store.
+const (
+	maxAttempts     = 8                    // tries of a transaction that loses to others: beyond that the database is in trouble
+	firstBackoff    = 2 * time.Millisecond // wait before the second try, doubled for each further one
+	openTimeout     = 30 * time.Second     // for the first contact with the database and its migrations' lock
+	DefaultTokens   = 1000                 // tokens that one user may have
+	DefaultKept     = 7 * 24 * time.Hour   // how long events are kept
+	DefaultSession  = 30 * 24 * time.Hour  // how long a session lasts
+	MaxPermissions  = 1000                 // permissions in the catalogue, so that every set of them fits a message
+	MaxUserSessions = 100                  // sessions of one user: the oldest makes way for a new one
+)
+
+// Options are a store's settings. Zero values mean the defaults.
+type Options struct {
+	Key             KeySource
+	TokensPerUser   int
+	EventsKept      time.Duration
+	SessionLifetime time.Duration
+	Now             func() time.Time // the clock; time.Now by default
+}
+
+func (o Options) withDefaults() Options {
+	if o.TokensPerUser == 0 {
+		o.TokensPerUser = DefaultTokens
+	}
+	if o.EventsKept == 0 {
+		o.EventsKept = DefaultKept
+	}
+	if o.SessionLifetime == 0 {
+		o.SessionLifetime = DefaultSession
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Store reads and changes the database. Its methods may be called from any number of goroutines.
+type Store struct {
+	write    *gorm.DB // changes; for SQLite a pool of one connection
+	read     *gorm.DB // everything else; the same pool as write on MySQL
+	key      Key
+	options  Options
+	observer Observer
+	seen     seen
+
+	stop       context.CancelFunc // ends the background work
+	background sync.WaitGroup
+}
+
+// Observer is told of what a store commits.
+type Observer interface {
+	// Committed is called after each commit with the events that it numbered, before the method that made the change
+	// returns. Commits of one user may be told out of order.
+	Committed(events []Event)
+	// InDoubt is called when COMMIT was sent and its outcome is unknown: the user's feed may have moved.
+	InDoubt(userIDs []string)
+}
+
+// Open connects to the database at url, migrates it, and holds the key against it. The store works in the background
+// (pruning, batched writes) until Close.
+func Open(ctx context.Context, url string, options Options) (*Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout+migrationWait)
+	defer cancel()
+	write, read, err := openDatabase(url)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}}
+	s.seen.init()
+	if err = migrate(ctx, write); err == nil {
+		err = s.adoptKey(ctx, options.Key)
+	}
+	if err == nil {
+		err = s.createBuiltins(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.closeDatabase())
+	}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.background.Go(func() { s.prune(background) })
+	s.background.Go(func() { s.writeSeen(background) })
+	return s, nil
+}
+
+// Observe sets who is told of commits. It must be called before the first change.
+func (s *Store) Observe(o Observer) { s.observer = o }
+
+type nobody struct{}
+
+func (nobody) Committed([]Event) {}
+func (nobody) InDoubt([]string)  {}
+
+// Close ends the background work, writes what it still holds, and closes the database.
+func (s *Store) Close() error {
+	s.stop()
+	s.background.Wait()
+	return s.closeDatabase()
+}
+
+func (s *Store) closeDatabase() error {
+	var errs []error
+	for _, db := range []*gorm.DB{s.read, s.write} {
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers and can be written to.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		return tx.Exec("UPDATE meta SET value = ? WHERE name = ?", NewChangeID(), pingName).Error
+	})
+}
+
+// pingName is the row of table meta that Ping writes to.
+const pingName = "ping"
+
+func (s *Store) now() Time { return TimeOf(s.options.Now()) }
+
+// transact runs f in a transaction and repeats it when it lost to another one. COMMIT is not repeated: what it answers
+// with an error may have taken effect, and is returned as errInDoubt.
+func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
+	for attempt := 1; ; attempt++ {
+		err := once(s.write.WithContext(ctx), f)
+		if err == nil || !transient(err) || attempt == maxAttempts {
+			return err
+		}
+		pause := rand.N(firstBackoff << attempt)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// inDoubt marks the error of a COMMIT that was sent and did not succeed: whether it took effect is not known.
+type inDoubt struct{ error }
+
+func (e inDoubt) Unwrap() error { return e.error }
+
+func once(db *gorm.DB, f func(tx *gorm.DB) error) (err error) {
+	tx := db.Begin()
+	if tx.Error != nil {
+		return tx.Error
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			tx.Rollback() // also when f panics
+		}
+	}()
+	if err := f(tx); err != nil {
+		return err
+	}
+	committed = true
+	if err := tx.Commit().Error; err != nil {
+		return inDoubt{err}
+	}
+	return nil
+}
