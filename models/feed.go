@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"gorm.io/gorm"
 )
 
 // The methods of events that clients are told.
 const (
-	TokenCreated             = "/v1/api-tokens/created"
-	TokenDeleted             = "/v1/api-tokens/deleted"
-	TokenEnabledChanged      = "/v1/api-tokens/enabled-changed"
-	TokenPermissionsChanged  = "/v1/api-tokens/permissions-changed"
-	SessionPermissionChanged = "/v1/session/permissions-changed"
+	TokenCreated              = "/v1/api-tokens/created"
+	TokenDeleted              = "/v1/api-tokens/deleted"
+	TokenEnabledChanged       = "/v1/api-tokens/enabled-changed"
+	TokenPermissionsChanged   = "/v1/api-tokens/permissions-changed"
+	SessionPermissionsChanged = "/v1/session/permissions-changed"
 )
 
 // The methods of events that only nodes are told: their connections act on them.
@@ -53,7 +54,7 @@ type (
 		EffectivePermissions []string      `json:"effectivePermissions"`
 		Version              int64         `json:"version"`
 	}
-	// SessionPermissionsChangedParams are those of SessionPermissionChanged.
+	// SessionPermissionsChangedParams are those of SessionPermissionsChanged.
 	SessionPermissionsChangedParams struct {
 		Permissions PermissionSet `json:"permissions"`
 	}
@@ -107,6 +108,32 @@ func (e *Event) Notification() []byte {
 	return e.append([]byte(`{"jsonrpc":"2.0",`))
 }
 
+// SessionPermissions returns the notification of a connection's permissions that an event of its token brings about, at
+// the event's position.
+func (e *Event) SessionPermissions(permissions PermissionSet) []byte {
+	own := *e
+	own.Method = SessionPermissionsChanged
+	var who struct {
+		By jsontext.Value `json:"by"`
+	}
+	var err error
+	if err = e.Decode(&who); err == nil {
+		own.Params, err = json.Marshal(struct {
+			By          jsontext.Value `json:"by"`
+			Permissions PermissionSet  `json:"permissions"`
+		}{who.By, permissions})
+	}
+	if err != nil {
+		return nil
+	}
+	return own.Notification()
+}
+
+// Schema is the JSON Schema of Event.
+func (Event) Schema() string {
+	return `{"type":"object","description":"a notification as it was pushed","properties":{"method":{"type":"string"},"params":{"type":"object"}},"required":["method","params"]}`
+}
+
 // MarshalJSON writes {"method": …, "params": …}.
 func (e *Event) MarshalJSON() ([]byte, error) { return e.append([]byte("{")), nil }
 
@@ -128,6 +155,11 @@ func (p Position) String() string { return strconv.FormatInt(p.Number, 10) + "-"
 
 // MarshalText writes the position as clients see it.
 func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// Schema is the JSON Schema of Position.
+func (Position) Schema() string {
+	return `{"type":"string","description":"a place in the caller's feed; opaque"}`
+}
 
 // ParsePosition reads what String writes, and nothing else.
 func ParsePosition(s string) (Position, error) {

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"maps"
 	"slices"
 
@@ -27,6 +28,35 @@ func (p PermissionSet) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]bool(p), json.Deterministic(true))
 }
 
+// Grants are permissions to give (true) and to take (false), by id.
+type Grants map[string]bool
+
+// UnmarshalJSON reads an object of booleans; null is not one.
+func (g *Grants) UnmarshalJSON(b []byte) error {
+	var values map[string]*bool
+	if err := json.Unmarshal(b, &values); err != nil || values == nil {
+		return errors.New("permissions are an object of booleans, each id once")
+	}
+	*g = make(Grants, len(values))
+	for id, on := range values {
+		if on == nil {
+			return errors.New("permissions are an object of booleans, each id once")
+		}
+		(*g)[id] = *on
+	}
+	return nil
+}
+
+// Schema is the JSON Schema of Grants.
+func (Grants) Schema() string {
+	return `{"type":"object","additionalProperties":{"type":"boolean"},"description":"permissions by id: true gives, false takes"}`
+}
+
+// Schema is the JSON Schema of PermissionSet.
+func (PermissionSet) Schema() string {
+	return `{"type":"object","additionalProperties":{"const":true},"description":"permissions by id"}`
+}
+
 // and returns what is in both sets.
 func (p PermissionSet) and(q PermissionSet) PermissionSet {
 	both := PermissionSet{}
@@ -38,8 +68,8 @@ func (p PermissionSet) and(q PermissionSet) PermissionSet {
 	return both
 }
 
-// setOf returns the set of ids.
-func setOf(ids []string) PermissionSet {
+// PermissionSetOf returns the set of ids.
+func PermissionSetOf(ids []string) PermissionSet {
 	set := make(PermissionSet, len(ids))
 	for _, id := range ids {
 		set[id] = true

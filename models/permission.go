@@ -177,7 +177,7 @@ func effective(db *gorm.DB, userID string, c Credential) (PermissionSet, error) 
 		q = q.Joins("JOIN api_token_permissions t ON t.permission_id = u.permission_id AND t.token_id = ?", c.ID)
 	}
 	err := q.Pluck("u.permission_id", &ids).Error
-	return setOf(ids), err
+	return PermissionSetOf(ids), err
 }
 
 func userPermissions(db *gorm.DB, userID string) (PermissionSet, error) {
@@ -234,7 +234,7 @@ func MissingPermission(id string) *Error {
 }
 
 // checkGrant refuses a set of permissions that names an unknown one, or gives what the caller does not hold.
-func (c *change) checkGrant(param string, permissions map[string]bool) error {
+func (c *change) checkGrant(param string, permissions Grants) error {
 	var given, all []string
 	for id, on := range permissions {
 		all = append(all, id)

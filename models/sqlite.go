@@ -1,16 +1,21 @@
 package models
 
 import (
+	"database/sql"
 	"errors"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
 
-	"github.com/glebarez/go-sqlite"
-	gormsqlite "github.com/glebarez/sqlite"
 	"gorm.io/gorm"
+	"modernc.org/sqlite"
 )
 
-// sqliteReaders is how many reads may be under way at once beside the one writer: more would only share the cores.
-const sqliteReaders = 4
+// sqliteReaders is how many reads may be under way at once beside the one writer. More than there are cores only makes
+// the writer wait for its turn on one of them.
+var sqliteReaders = max(2, runtime.NumCPU())
 
 // openSQLite opens a file with two pools: one connection that writes, and a few that only read. Readers see the last
 // commit and never wait for the writer (WAL); what is committed is on the disk (synchronous=FULL).
@@ -18,62 +23,90 @@ func openSQLite(file string) (write, read *gorm.DB, err error) {
 	if file == "" {
 		return nil, nil, errors.New("the database must be sqlite:<file>, for example sqlite:tokenwire.db")
 	}
-	if err := privateFile(file); err != nil {
+	if err := createPrivate(file); err != nil {
 		return nil, nil, err
 	}
-	dsn := func(more string) string {
-		return "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)" + more
-	}
-	write, err = openPool(dsn("&_pragma=journal_mode(WAL)&_txlock=immediate"), 1)
+	absolute, err := filepath.Abs(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	read, err = openPool(dsn("&_pragma=query_only(1)"), sqliteReaders)
-	return write, read, err
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + "?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	read, err = openPool(dsn+"&mode=ro&_pragma=query_only(1)", sqliteReaders)
+	if err != nil {
+		pool, _ := write.DB()
+		return nil, nil, errors.Join(err, pool.Close())
+	}
+	return write, read, nil
 }
 
 func openPool(dsn string, conns int) (*gorm.DB, error) {
-	db, err := gorm.Open(gormsqlite.Open(dsn), gormConfig())
-	if err != nil {
-		return nil, err
-	}
-	pool, err := db.DB()
+	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
+	err = pool.Ping()
+	var db *gorm.DB
+	if err == nil {
+		db, err = gorm.Open(sqliteDialector{pool}, gormConfig())
+	}
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
 	return db, nil
 }
 
-// Primary result codes of SQLite (sqlite.org/rescode.html).
+// createPrivate makes a file that is its owner's only. One that is there is left alone: to open and close it would drop
+// the locks that SQLite holds on it in this process (fcntl(2), "Record locking and file descriptors").
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Result codes of SQLite (sqlite.org/rescode.html): primary ones are the low byte of extended ones.
 const (
-	sqliteCodeBusy     = 5
-	sqliteCodeLocked   = 6
-	sqliteCodeReadOnly = 8
-	sqliteCodeIOErr    = 10
-	sqliteCodeFull     = 13
-	sqliteCodeCantOpen = 14
+	sqliteBusyCode     = 5
+	sqliteLockedCode   = 6
+	sqliteReadOnlyCode = 8
+	sqliteIOErrCode    = 10
+	sqliteFullCode     = 13
+	sqliteCantOpenCode = 14
+
+	sqliteForeignKey = 787
+	sqlitePrimaryKey = 1555
+	sqliteTrigger    = 1811 // a foreign key that restricts a deletion
+	sqliteUnique     = 2067
 )
 
 func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
-		return e.Code() & 0xff
+		return e.Code()
 	}
 	return 0
 }
 
 // sqliteBusy reports whether another process holds the file's write lock.
 func sqliteBusy(err error) bool {
-	code := sqliteCode(err)
-	return code == sqliteCodeBusy || code == sqliteCodeLocked
+	code := sqliteCode(err) & 0xff
+	return code == sqliteBusyCode || code == sqliteLockedCode
 }
 
 // sqliteAway reports whether the file could not be read or written.
 func sqliteAway(err error) bool {
-	switch sqliteCode(err) {
-	case sqliteCodeBusy, sqliteCodeLocked, sqliteCodeReadOnly, sqliteCodeIOErr, sqliteCodeFull, sqliteCodeCantOpen:
+	switch sqliteCode(err) & 0xff {
+	case sqliteBusyCode, sqliteLockedCode, sqliteReadOnlyCode, sqliteIOErrCode, sqliteFullCode, sqliteCantOpenCode:
 		return true
 	}
 	return false

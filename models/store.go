@@ -49,8 +49,8 @@ func (o Options) withDefaults() Options {
 
 // Store reads and changes the database. Its methods may be called from any number of goroutines.
 type Store struct {
-	write    *gorm.DB // changes; for SQLite a pool of one connection
-	read     *gorm.DB // everything else; the same pool as write on MySQL
+	write    *gorm.DB // changes, always in transactions; for SQLite a pool of one connection
+	read     *gorm.DB // everything else
 	key      Key
 	options  Options
 	observer Observer

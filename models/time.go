@@ -37,3 +37,8 @@ func (t *Time) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// Schema is the JSON Schema of Time.
+func (Time) Schema() string {
+	return `{"type":"string","format":"date-time","description":"RFC 3339, in answers in UTC with milliseconds"}`
+}

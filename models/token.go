@@ -53,8 +53,8 @@ func fold(s string) string { return cases.Fold().String(s) }
 
 // CreateTokenOptions are the optional params of CreateToken.
 type CreateTokenOptions struct {
-	Permissions map[string]bool `json:"permissions,omitzero"`
-	ExpiresAt   *Time           `json:"expiresAt,omitzero" doc:"when it stops being good; never by default"`
+	Permissions Grants `json:"permissions,omitzero"`
+	ExpiresAt   *Time  `json:"expiresAt,omitzero" doc:"when it stops being good; never by default"`
 }
 
 // CreateToken makes a token for the caller's user and returns it with its secret, which is not to be had again.
@@ -151,16 +151,16 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 }
 
 // SetTokenPermissions replaces a token's permissions; UpdateTokenPermissions changes those that are given.
-func (s *Store) SetTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions map[string]bool, o ChangeOptions) (*Token, error) {
+func (s *Store) SetTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions Grants, o ChangeOptions) (*Token, error) {
 	return s.changeTokenPermissions(ctx, by, tokenID, permissions, true, o)
 }
 
 // UpdateTokenPermissions sets the permissions that are given and leaves the rest.
-func (s *Store) UpdateTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions map[string]bool, o ChangeOptions) (*Token, error) {
+func (s *Store) UpdateTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions Grants, o ChangeOptions) (*Token, error) {
 	return s.changeTokenPermissions(ctx, by, tokenID, permissions, false, o)
 }
 
-func (s *Store) changeTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions map[string]bool, replace bool, o ChangeOptions) (*Token, error) {
+func (s *Store) changeTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions Grants, replace bool, o ChangeOptions) (*Token, error) {
 	var token *Token
 	err := s.change(ctx, by, func(c *change) (err error) {
 		if _, err := c.lockUser(by.UserID); err != nil { // the event tells what is effective: the owner's permissions must stand
@@ -185,7 +185,7 @@ func (s *Store) changeTokenPermissions(ctx context.Context, by Actor, tokenID st
 }
 
 // difference returns what must be added to and taken from a set so that it is as asked.
-func difference(have PermissionSet, asked map[string]bool, replace bool) (add, take []string) {
+func difference(have PermissionSet, asked Grants, replace bool) (add, take []string) {
 	for _, id := range PermissionSet(asked).Sorted() {
 		if asked[id] && !have[id] {
 			add = append(add, id)
@@ -296,7 +296,7 @@ func complete(db *gorm.DB, userID string, tokens ...*Token) error {
 	return err
 }
 
-func trues(permissions map[string]bool) []string {
+func trues(permissions Grants) []string {
 	add, _ := difference(nil, permissions, false)
 	return add
 }

@@ -36,8 +36,8 @@ const (
 
 // CreateUserOptions are the optional params of CreateUser.
 type CreateUserOptions struct {
-	Password    string          `json:"password,omitzero" doc:"without one the user cannot sign in until one is set"`
-	Permissions map[string]bool `json:"permissions,omitzero"`
+	Password    string `json:"password,omitzero" doc:"without one the user cannot sign in until one is set"`
+	Permissions Grants `json:"permissions,omitzero"`
 }
 
 // CreateUser makes a user. The first one, by nobody, is the administrator of a new database.
@@ -88,7 +88,7 @@ func (s *Store) Bootstrap(ctx context.Context, password Secret) (bool, error) {
 	if empty, err := s.Empty(ctx); err != nil || !empty {
 		return false, err
 	}
-	permissions := map[string]bool{}
+	permissions := Grants{}
 	for _, p := range builtins {
 		permissions[p.ID] = true
 	}
@@ -189,16 +189,16 @@ func (c *change) setPassword(userID, hash, keep string) error {
 }
 
 // SetUserPermissions replaces a user's permissions.
-func (s *Store) SetUserPermissions(ctx context.Context, by Actor, userID string, permissions map[string]bool) (*User, error) {
+func (s *Store) SetUserPermissions(ctx context.Context, by Actor, userID string, permissions Grants) (*User, error) {
 	return s.changeUserPermissions(ctx, by, userID, permissions, true)
 }
 
 // UpdateUserPermissions sets the permissions that are given and leaves the rest.
-func (s *Store) UpdateUserPermissions(ctx context.Context, by Actor, userID string, permissions map[string]bool) (*User, error) {
+func (s *Store) UpdateUserPermissions(ctx context.Context, by Actor, userID string, permissions Grants) (*User, error) {
 	return s.changeUserPermissions(ctx, by, userID, permissions, false)
 }
 
-func (s *Store) changeUserPermissions(ctx context.Context, by Actor, userID string, permissions map[string]bool, replace bool) (*User, error) {
+func (s *Store) changeUserPermissions(ctx context.Context, by Actor, userID string, permissions Grants, replace bool) (*User, error) {
 	var user *User
 	err := s.change(ctx, by, func(c *change) (err error) {
 		if user, err = c.administerUser(userID); err != nil {
@@ -216,7 +216,7 @@ func (s *Store) changeUserPermissions(ctx context.Context, by Actor, userID stri
 				return err
 			}
 		}
-		if err := c.setUserPermissions(userID, setOf(add), take); err != nil {
+		if err := c.setUserPermissions(userID, PermissionSetOf(add), take); err != nil {
 			return err
 		}
 		return completeUsers(c.DB, user)
@@ -247,7 +247,7 @@ func (c *change) setUserPermissions(userID string, add PermissionSet, take []str
 	if err != nil {
 		return err
 	}
-	if err := c.record(userID, SessionPermissionChanged, "", SessionPermissionsChangedParams{after}); err != nil {
+	if err := c.record(userID, SessionPermissionsChanged, "", SessionPermissionsChangedParams{after}); err != nil {
 		return err
 	}
 	return c.recordAffectedTokens(userID, before)

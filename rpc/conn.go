@@ -1,0 +1,267 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// Transport carries messages between a client and the service. One goroutine reads; one at a time writes; Abort may come
+// from any.
+type Transport interface {
+	// Read returns the next message, which is valid until the next call. It calls idle each time before it waits for
+	// the peer. A peer that breaks the transport's own rules is the transport's to close.
+	Read(idle func()) ([]byte, error)
+	// Write takes a message, which it does not keep, and may hold it back until Flush.
+	Write(message []byte) error
+	// Flush returns when what was written has been handed on, within a bounded time.
+	Flush() error
+	// Close says why and ends the connection.
+	Close(code int, reason string)
+	// Abort ends the connection at once: Read and Flush return.
+	Abort()
+}
+
+// Conn is one connection: an identity that follows the feed, and an outbox.
+type Conn struct {
+	service   *Service
+	transport Transport
+	id        string
+	door      Door
+	who       atomic.Pointer[caller] // the identity as of the last event delivered
+	out       outbox
+	calls     sync.WaitGroup // started by the reader only
+	expiry    *time.Timer
+
+	feed     *feed
+	slot     int             // which of the hub's heartbeats is this connection's
+	position models.Position // guarded by feed.mu once the connection has joined
+	factsAt  int64           // events up to here are known to who
+
+	mu      sync.Mutex
+	cancels map[string]context.CancelFunc // of the calls under way, by request id
+}
+
+// The methods of notifications that are not events.
+const (
+	methodReady     = "/v1/session/ready"
+	methodHeartbeat = "/v1/session/heartbeat"
+	methodEnded     = "/v1/session/ended"
+	methodCancel    = "$/cancelRequest"
+)
+
+type (
+	readyParams struct {
+		ConnectionID string               `json:"connectionId"`
+		User         UserRef              `json:"user"`
+		Permissions  models.PermissionSet `json:"permissions"`
+		Position     models.Position      `json:"position"`
+		Time         models.Time          `json:"time"`
+		Reset        bool                 `json:"reset" doc:"what came before position cannot be told: read anew"`
+	}
+	heartbeatParams struct {
+		Position models.Position `json:"position"`
+		Time     models.Time     `json:"time"`
+	}
+	endedParams struct {
+		Position models.Position `json:"position"`
+		Time     models.Time     `json:"time"`
+		By       jsontext.Value  `json:"by"`
+		Reason   string          `json:"reason"`
+	}
+)
+
+func notify(method string, params any) []byte {
+	b, _ := json.Marshal(struct {
+		Version string `json:"jsonrpc"`
+		Method  string `json:"method"`
+		Params  any    `json:"params"`
+	}{"2.0", method, params})
+	return b
+}
+
+// Start is where a connection's feed begins.
+type Start struct {
+	Position models.Position
+	Reset    bool
+}
+
+// Resume decides where a connection of id begins that asks for what came after since: there, if nothing in between is
+// lost, and otherwise now, with Reset.
+func (s *Service) Resume(ctx context.Context, id *models.Identity, since string) (Start, error) {
+	now := Start{Position: id.Position}
+	if since == "" {
+		return now, nil
+	}
+	p, err := models.ParsePosition(since)
+	if err != nil {
+		return Start{id.Position, true}, nil
+	}
+	ok, err := s.store.Resumable(ctx, id, p)
+	if ok {
+		return Start{Position: p}, err
+	}
+	return Start{id.Position, true}, err
+}
+
+// Serve speaks with a client until the connection ends, and returns when nothing of it is left.
+func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start) {
+	c := &Conn{service: s, transport: t, id: models.NewChangeID(), door: door, position: start.Position, factsAt: id.Position.Number}
+	c.out.init(t)
+	c.who.Store(newCaller(id))
+	ctx, cancel := context.WithCancel(context.Background())
+	c.out.push(notify(methodReady, readyParams{
+		c.id, UserRef{id.UserID, id.Username}, id.Permissions, start.Position, models.TimeOf(time.Now()), start.Reset,
+	}), "")
+	if s.hub.join(ctx, c) {
+		if id.ExpiresAt != nil {
+			c.expiry = time.AfterFunc(time.Until(id.ExpiresAt.Std()), c.expire)
+		}
+		c.read(ctx)
+		if c.expiry != nil {
+			c.expiry.Stop()
+		}
+	}
+	cancel()
+	c.out.close()
+	c.calls.Wait()
+	s.hub.leave(c)
+}
+
+// read takes messages until the connection ends. Requests that are answered from memory are answered here; the others
+// get a goroutine each. What there is to write is written when there is nothing to read.
+func (c *Conn) read(ctx context.Context) {
+	idle := c.out.drain
+	for {
+		message, err := c.transport.Read(idle)
+		if err != nil {
+			return
+		}
+		c.handle(ctx, message)
+	}
+}
+
+func (c *Conn) handle(ctx context.Context, message []byte) {
+	r, single := parseSingle(message)
+	if !single {
+		c.handleBatch(ctx, message)
+		return
+	}
+	if r.method == methodCancel {
+		c.cancelCall(r.params)
+		if r.id != nil && c.out.begin("") {
+			c.out.reply("", appendResult(nil, r.id, []byte("null")), nil)
+		}
+		return
+	}
+	if m := c.service.methods[r.method]; m == nil || m.fast || r.err != nil {
+		if c.out.begin("") {
+			buffer := buffers.Get().(*[]byte)
+			c.out.reply("", c.some(c.service.answer(ctx, c.who.Load(), c.door, "", &r, *buffer)), buffer)
+		}
+		return
+	}
+	changeID := models.NewChangeID()
+	if !c.out.begin(changeID) {
+		return
+	}
+	r.id, r.params = clone(r.id), clone(r.params) // the message is the transport's
+	ctx, done := c.cancellable(ctx, r.id)
+	c.calls.Go(func() {
+		defer done()
+		c.out.reply(changeID, c.some(c.service.answer(ctx, c.who.Load(), c.door, changeID, &r, nil)), nil)
+	})
+}
+
+// some returns nil for an empty reply: a notification gets none.
+func (c *Conn) some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func (c *Conn) handleBatch(ctx context.Context, message []byte) {
+	requests, failed := parseBatch(clone(message))
+	changeID := models.NewChangeID()
+	if !c.out.begin(changeID) {
+		return
+	}
+	if failed != nil {
+		c.out.reply(changeID, appendError(nil, nullID, failed), nil)
+		return
+	}
+	c.calls.Go(func() {
+		c.out.reply(changeID, c.service.answerBatch(ctx, c.who.Load, c.door, changeID, requests), nil)
+	})
+}
+
+// cancellable returns a context that $/cancelRequest for id ends, and what to call when the call is over.
+func (c *Conn) cancellable(ctx context.Context, id []byte) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if id == nil {
+		return ctx, cancel
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancels == nil {
+		c.cancels = map[string]context.CancelFunc{}
+	}
+	c.cancels[string(id)] = cancel
+	return ctx, func() {
+		cancel()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.cancels, string(id))
+	}
+}
+
+func (c *Conn) cancelCall(params []byte) {
+	var p struct {
+		ID jsontext.Value `json:"id"`
+	}
+	if params == nil || json.Unmarshal(params, &p) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel := c.cancels[string(p.ID)]; cancel != nil {
+		cancel()
+	}
+}
+
+// expire ends the connection when its credential's time is over.
+func (c *Conn) expire() {
+	c.feed.mu.Lock()
+	defer c.feed.mu.Unlock()
+	c.end(models.ReasonExpired, nil)
+}
+
+// end tells the client that its credential has ended, and closes. It is called with feed.mu held.
+func (c *Conn) end(reason string, e *models.Event) {
+	params := endedParams{Position: c.position, Time: models.TimeOf(time.Now()), By: jsontext.Value("null"), Reason: reason}
+	cause := ""
+	if e != nil {
+		cause = e.ChangeID
+		var who struct {
+			By jsontext.Value `json:"by"`
+		}
+		if e.Decode(&who) == nil {
+			params.By = who.By
+		}
+	}
+	c.out.end(notify(methodEnded, params), cause, CloseEnded, reasonEnded)
+}
+
+// beat sends a heartbeat. Its position is that of what was put into the outbox before it.
+func (c *Conn) beat() {
+	c.feed.mu.Lock()
+	defer c.feed.mu.Unlock()
+	c.out.push(notify(methodHeartbeat, heartbeatParams{c.position, models.TimeOf(time.Now())}), "")
+}

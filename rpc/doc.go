@@ -1,0 +1,34 @@
+// Package rpc answers JSON-RPC 2.0 calls and pushes events, over any transport that carries messages. It knows nothing of
+// HTTP or WebSocket.
+//
+//	service := rpc.NewService(store, rpc.Options{Log: log, Metrics: registry, Version: "1.0"})
+//	answer := service.Handle(ctx, identity, door, message)     // one message, no connection
+//	service.Serve(transport, identity, door, start)            // a connection, until it ends
+//
+// One method table (methods.go) stands behind every door. Calls are dispatched from it, params are decoded strictly into
+// the structs that it names, and the OpenRPC document is made from it.
+//
+// How a connection works:
+//
+//	transport ──> Conn.read ──> answered from memory, or a goroutine per call (at most 32)
+//	                                │                        │ commit
+//	                                ▼                        ▼
+//	transport <── outbox <───── replies          store ──> hub ──> feed of the user ──> Conn.deliver ──> outbox
+//
+// What it promises:
+//
+//   - A connection gets every event of its user after its starting position, in the order of their commits, each once. The
+//     first message is /v1/session/ready.
+//   - The reply to a call comes before the notifications of what that call changed, on the connection that called. On
+//     all others the notifications are in their queues before the reply is sent.
+//   - A connection's rights are those after the last event delivered to it; a call that takes rights away is answered
+//     after every connection on this node has lost them.
+//   - What ends a credential tells its connections (/v1/session/ended) and closes them with 4401.
+//   - The publisher never waits for a subscriber. A connection has one queue, bounded by count and bytes, and one writer
+//     at a time; one that cannot keep up is closed with 4008 and can resume.
+//   - An event is encoded once, however many connections get it.
+//   - A panic in a method is an internal error of that call; an error that is none of the caller's business is in the log
+//     under the requestId that he is given.
+//
+// Locks are taken in this order: feed.reading, feed.mu, hub.mu or outbox.mu; none of the last two while holding the other.
+package rpc

@@ -1,0 +1,356 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// Times of the hub.
+const (
+	heartbeatEvery = 15 * time.Second // a client that hears nothing for longer may take the server for dead
+	heartbeatSlots = 15               // connections beat in turns, one slot a second
+	sweepEvery     = time.Second      // how far a node may be behind what another one committed
+	sweepChunk     = 500              // users asked about in one query
+	catchUpTimeout = 5 * time.Second  // for reading events that were missed
+)
+
+// hub gives the events of each user to his connections on this node, in order, each once.
+type hub struct {
+	store   *models.Store
+	log     *slog.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	feeds   map[string]*feed // of the users that have connections here
+	slots   [heartbeatSlots]map[*Conn]struct{}
+	next    int // the slot that the next connection gets
+	closing bool
+	idle    sync.Cond // no connection is left
+
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// feed is one user's feed on this node.
+type feed struct {
+	userID  string
+	refs    int        // connections that have joined or are about to; guarded by hub.mu
+	reading sync.Mutex // one goroutine at a time reads what was missed
+
+	mu    sync.Mutex
+	last  int64 // events up to here have been given to the connections
+	conns map[*Conn]struct{}
+}
+
+func newHub(store *models.Store, log *slog.Logger, m *metrics) *hub {
+	ctx, stop := context.WithCancel(context.Background())
+	h := &hub{store: store, log: log, metrics: m, feeds: map[string]*feed{}, stop: stop}
+	h.idle.L = &h.mu
+	for i := range h.slots {
+		h.slots[i] = map[*Conn]struct{}{}
+	}
+	h.background.Go(func() { h.every(ctx, heartbeatEvery/heartbeatSlots, h.heartbeat) })
+	h.background.Go(func() { h.every(ctx, sweepEvery, h.sweep) })
+	return h
+}
+
+func (h *hub) every(ctx context.Context, period time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// join tells a connection what happened after its position, and from then on what happens. It reports false if the
+// connection cannot be served.
+func (h *hub) join(ctx context.Context, c *Conn) bool {
+	f, fresh := h.enter(c)
+	if f == nil {
+		c.out.end(nil, "", CloseGoingAway, reasonGoingAway)
+		return false
+	}
+	for {
+		f.mu.Lock()
+		if c.position.Number >= f.last {
+			f.conns[c] = struct{}{}
+			f.mu.Unlock()
+			break
+		}
+		f.mu.Unlock()
+		if !h.replay(ctx, c) {
+			c.out.end(nil, "", CloseRestart, reasonResume)
+			return false
+		}
+	}
+	if fresh { // what was committed between authentication and entering was told to nobody
+		h.catchUp(f, 0)
+	}
+	return true
+}
+
+// replay gives a connection that has not joined a page of what it missed. It writes it at once: what was missed may be
+// more than an outbox may hold.
+func (h *hub) replay(ctx context.Context, c *Conn) bool {
+	events, err := h.store.EventsAfter(ctx, c.who.Load().UserID, c.position.Number)
+	if err != nil || len(events) == 0 {
+		return false
+	}
+	for i := range events {
+		if events[i].Position != c.position.Number+1 {
+			return false // pruned meanwhile
+		}
+		c.deliver(&delivery{event: &events[i]})
+	}
+	c.out.drain()
+	return true
+}
+
+// enter counts a connection in and returns its user's feed, and whether it is new here.
+func (h *hub) enter(c *Conn) (f *feed, fresh bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return nil, false
+	}
+	userID := c.who.Load().UserID
+	f = h.feeds[userID]
+	if f == nil {
+		fresh = true
+		f = &feed{userID: userID, last: c.factsAt, conns: map[*Conn]struct{}{}}
+		h.feeds[userID] = f
+	}
+	f.refs++
+	c.feed = f
+	h.next = (h.next + 1) % heartbeatSlots
+	c.slot = h.next
+	h.slots[c.slot][c] = struct{}{}
+	h.metrics.connections.Inc()
+	return f, fresh
+}
+
+// leave counts a connection out.
+func (h *hub) leave(c *Conn) {
+	f := c.feed
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	delete(f.conns, c)
+	f.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.refs--; f.refs == 0 {
+		delete(h.feeds, f.userID)
+	}
+	delete(h.slots[c.slot], c)
+	h.metrics.connections.Dec()
+	h.idle.Broadcast()
+}
+
+func (h *hub) find(userID string) *feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.feeds[userID]
+}
+
+// Committed gives the events of a commit to the connections that they concern. It returns when they have them, so that a
+// call that took a right away is not answered before the right is gone on this node.
+func (h *hub) Committed(events []models.Event) {
+	for len(events) > 0 {
+		n := 1
+		for n < len(events) && events[n].UserID == events[0].UserID {
+			n++
+		}
+		if f := h.find(events[0].UserID); f != nil {
+			h.publish(f, events[:n])
+		}
+		events = events[n:]
+	}
+}
+
+func (h *hub) publish(f *feed, events []models.Event) {
+	last := events[len(events)-1].Position
+	f.mu.Lock()
+	for i := range events {
+		if events[i].Position == f.last+1 {
+			h.dispatch(f, &events[i])
+		}
+	}
+	behind := f.last < last
+	f.mu.Unlock()
+	if behind { // another call has committed before and not told yet, or somebody else's events are in between
+		h.catchUp(f, last)
+	}
+}
+
+// dispatch gives the next event to every connection. It is called with f.mu held and never waits for any of them.
+func (h *hub) dispatch(f *feed, e *models.Event) {
+	f.last = e.Position
+	h.metrics.events.Inc()
+	d := &delivery{event: e}
+	for c := range f.conns {
+		if e.Position > c.position.Number {
+			c.deliver(d)
+		}
+	}
+}
+
+// InDoubt looks for events whose commit nobody knows the outcome of.
+func (h *hub) InDoubt(userIDs []string) {
+	for _, userID := range userIDs {
+		if f := h.find(userID); f != nil {
+			h.catchUp(f, 0)
+		}
+	}
+}
+
+// catchUp reads events after the last that the connections have, at least up to the given position, and dispatches them.
+// If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale.
+func (h *hub) catchUp(f *feed, upTo int64) {
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
+	defer cancel()
+	for {
+		f.mu.Lock()
+		last := f.last
+		f.mu.Unlock()
+		if upTo > 0 && last >= upTo {
+			return
+		}
+		events, err := h.store.EventsAfter(ctx, f.userID, last)
+		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
+			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
+			h.drop(f)
+			return
+		}
+		if upTo == 0 && len(events) < models.EventsPage {
+			return
+		}
+	}
+}
+
+// dispatchRead dispatches events as they were read, and reports false where one is missing.
+func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range events {
+		switch e := &events[i]; {
+		case e.Position == f.last+1:
+			h.dispatch(f, e)
+		case e.Position > f.last:
+			return false
+		}
+	}
+	return true
+}
+
+// drop closes the connections of a feed so that they resume.
+func (h *hub) drop(f *feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		c.out.end(nil, "", CloseRestart, reasonResume)
+		h.metrics.closed.WithLabelValues(strconv.Itoa(CloseRestart)).Inc()
+	}
+}
+
+// sweep finds what was committed without this node being told: by another node, or with an unknown outcome. It also finds
+// feeds that went back, which means that the database was restored.
+func (h *hub) sweep(ctx context.Context) {
+	h.mu.Lock()
+	feeds := make([]*feed, 0, len(h.feeds))
+	for _, f := range h.feeds {
+		feeds = append(feeds, f)
+	}
+	h.mu.Unlock()
+	for len(feeds) > 0 && ctx.Err() == nil {
+		n := min(len(feeds), sweepChunk)
+		h.sweepChunk(ctx, feeds[:n])
+		feeds = feeds[n:]
+	}
+}
+
+func (h *hub) sweepChunk(ctx context.Context, feeds []*feed) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
+	ids := make([]string, len(feeds))
+	last := make([]int64, len(feeds))
+	for i, f := range feeds {
+		f.mu.Lock()
+		ids[i], last[i] = f.userID, f.last
+		f.mu.Unlock()
+	}
+	positions, err := h.store.Positions(ctx, ids)
+	if err != nil {
+		return // the next sweep asks again
+	}
+	for i, f := range feeds {
+		switch position := positions[f.userID]; {
+		case position > last[i]:
+			h.catchUp(f, position)
+		case position < last[i]:
+			h.drop(f)
+		}
+	}
+}
+
+// heartbeat lets the connections of the next slot beat.
+func (h *hub) heartbeat(context.Context) {
+	h.mu.Lock()
+	slot := int(time.Now().Unix() % heartbeatSlots)
+	conns := make([]*Conn, 0, len(h.slots[slot]))
+	for c := range h.slots[slot] {
+		conns = append(conns, c)
+	}
+	h.mu.Unlock()
+	for _, c := range conns {
+		c.beat()
+		h.store.Seen(c.who.Load().Credential)
+	}
+}
+
+// shutdown takes no more connections, closes those that there are when their calls are answered, and returns when they
+// are gone or ctx ends, after which it aborts the rest.
+func (h *hub) shutdown(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closing = true
+	for _, slot := range h.slots {
+		for c := range slot {
+			c.out.finish(CloseGoingAway, reasonGoingAway)
+		}
+	}
+	abort := context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, slot := range h.slots {
+			for c := range slot {
+				c.transport.Abort()
+			}
+		}
+	})
+	defer abort()
+	for len(h.feeds) > 0 {
+		h.idle.Wait()
+	}
+	h.stop()
+}
+
+// Shutdown ends the service: no new connections, those that there are told to go (1001) when their calls are answered,
+// and what is left when ctx ends cut off. It returns when no connection and no goroutine of the service is left.
+func (s *Service) Shutdown(ctx context.Context) {
+	s.hub.shutdown(ctx)
+	s.hub.background.Wait()
+}

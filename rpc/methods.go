@@ -1,0 +1,241 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// table returns every method. It is the one place that names them: calls are dispatched from it and the OpenRPC document
+// is made from it.
+func (s *Service) table() []*method {
+	return []*method{
+		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken),
+		define("/v1/api-tokens/delete", ownTokens, "Deletes a token for good.", s.deleteToken),
+		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
+		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens),
+		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled),
+		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions),
+		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions),
+
+		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents),
+
+		define("/v1/permissions/create", administrator, "Adds a permission to the catalogue and gives it to the caller's user.", s.createPermission),
+		define("/v1/permissions/delete", administrator, "Takes a permission from the catalogue and from everybody who has it.", s.deletePermission),
+		define("/v1/permissions/read", authenticated, "Reads the permission catalogue.", s.readPermissions),
+
+		defineFast[SessionInfo]("/v1/session/read", authenticated, "Tells who is calling, with which effective permissions.", func(c *Call) []byte { return c.caller.session }),
+		define("/v1/session/set-password", ownSession, "Changes one's password and ends one's other sessions.", s.setPassword),
+		define("/v1/session/sign-in", anybody, "Signs in. Over POST only, where a cookie can be set.", s.signIn),
+		define("/v1/session/sign-out", ownSession, "Ends the session that calls.", s.signOut),
+		define("/v1/sessions/delete", sessions, "Ends a session; another user's needs the permission admin.", s.deleteSession),
+		define("/v1/sessions/read", sessions, "Reads one's sessions; another user's need the permission admin.", s.readSessions),
+
+		define("/v1/users/create", administrator, "Creates a user.", s.createUser),
+		define("/v1/users/delete", administrator, "Deletes a user and all that is his.", s.deleteUser),
+		define("/v1/users/get-permissions", administrator, "Lists the catalogue, and whether the user holds each permission.", s.getUserPermissions),
+		define("/v1/users/read", administrator, "Reads users, a page at a time.", s.readUsers),
+		define("/v1/users/set-enabled", administrator, "Switches a user on or off. Off, none of his credentials is good.", s.setUserEnabled),
+		define("/v1/users/set-password", administrator, "Sets a user's password and ends his sessions.", s.setUserPassword),
+		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions),
+		define("/v1/users/update-permissions", administrator, "Sets the permissions that are given and leaves the rest.", s.updateUserPermissions),
+
+		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),
+	}
+}
+
+// Empty is the result of a method that has nothing to say: {}.
+type Empty struct{}
+
+// Params and results that are not the models' own.
+type (
+	// UserRef names a user.
+	UserRef struct {
+		ID       string `json:"id"`
+		Username string `json:"username"`
+	}
+	// SessionInfo is the result of /v1/session/read.
+	SessionInfo struct {
+		User        UserRef              `json:"user"`
+		Credential  models.Credential    `json:"credential"`
+		Permissions models.PermissionSet `json:"permissions"`
+	}
+	// NewToken is a token with its secret.
+	NewToken struct {
+		*models.Token
+		Secret string `json:"token" doc:"the secret, twt_…; the only time it is shown"`
+	}
+	// SetPasswordParams are the params of /v1/session/set-password.
+	SetPasswordParams struct {
+		Current string `json:"current"`
+		New     string `json:"new" doc:"8 to 256 characters"`
+	}
+	noParams    struct{}
+	createToken struct {
+		Name    string                    `json:"name" doc:"1 to 100 characters"`
+		Options models.CreateTokenOptions `json:"options,omitzero"`
+	}
+	tokenID struct {
+		TokenID string `json:"tokenId"`
+	}
+	readTokens struct {
+		Options models.TokensOptions `json:"options,omitzero"`
+	}
+	setTokenEnabled struct {
+		TokenID string               `json:"tokenId"`
+		Enabled bool                 `json:"enabled"`
+		Options models.ChangeOptions `json:"options,omitzero"`
+	}
+	setTokenPermissions struct {
+		TokenID     string               `json:"tokenId"`
+		Permissions models.Grants        `json:"permissions"`
+		Options     models.ChangeOptions `json:"options,omitzero"`
+	}
+	readEvents struct {
+		Options models.EventsOptions `json:"options,omitzero"`
+	}
+	createPermission struct {
+		ID      string                         `json:"id"`
+		Options models.CreatePermissionOptions `json:"options,omitzero"`
+	}
+	permissionID struct {
+		ID string `json:"id"`
+	}
+	sessionID struct {
+		SessionID string `json:"sessionId"`
+	}
+	readSessionsOptions struct {
+		UserID *string `json:"userId,omitzero"`
+	}
+	readSessions struct {
+		Options readSessionsOptions `json:"options,omitzero"`
+	}
+	sessionsResult struct {
+		Sessions []*models.Session `json:"sessions"`
+	}
+	createUser struct {
+		Username string                   `json:"username"`
+		Options  models.CreateUserOptions `json:"options,omitzero"`
+	}
+	userID struct {
+		UserID string `json:"userId"`
+	}
+	readUsers struct {
+		Options models.UsersOptions `json:"options,omitzero"`
+	}
+	setUserEnabled struct {
+		UserID  string `json:"userId"`
+		Enabled bool   `json:"enabled"`
+	}
+	setUserPassword struct {
+		UserID   string `json:"userId"`
+		Password string `json:"password" doc:"8 to 256 characters"`
+	}
+	setUserPermissions struct {
+		UserID      string        `json:"userId"`
+		Permissions models.Grants `json:"permissions"`
+	}
+)
+
+func (s *Service) createToken(ctx context.Context, c *Call, p createToken) (NewToken, error) {
+	token, secret, err := s.store.CreateToken(ctx, c.actor(), p.Name, p.Options)
+	return NewToken{token, secret.Reveal()}, err
+}
+
+func (s *Service) deleteToken(ctx context.Context, c *Call, p tokenID) (Empty, error) {
+	return Empty{}, s.store.DeleteToken(ctx, c.actor(), p.TokenID)
+}
+
+func (s *Service) getTokenPermissions(ctx context.Context, c *Call, p tokenID) ([]models.GrantablePermission, error) {
+	return s.store.GetTokenPermissions(ctx, c.caller.Identity, p.TokenID)
+}
+
+func (s *Service) readTokens(ctx context.Context, c *Call, p readTokens) (models.Tokens, error) {
+	return s.store.ReadTokens(ctx, c.caller.Identity, p.Options)
+}
+
+func (s *Service) setTokenEnabled(ctx context.Context, c *Call, p setTokenEnabled) (*models.Token, error) {
+	return s.store.SetTokenEnabled(ctx, c.actor(), p.TokenID, p.Enabled, p.Options)
+}
+
+func (s *Service) setTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {
+	return s.store.SetTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
+}
+
+func (s *Service) updateTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {
+	return s.store.UpdateTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
+}
+
+func (s *Service) readEvents(ctx context.Context, c *Call, p readEvents) (models.Events, error) {
+	return s.store.ReadEvents(ctx, c.caller.Identity, p.Options)
+}
+
+func (s *Service) createPermission(ctx context.Context, c *Call, p createPermission) (*models.Permission, error) {
+	return s.store.CreatePermission(ctx, c.actor(), p.ID, p.Options)
+}
+
+func (s *Service) deletePermission(ctx context.Context, c *Call, p permissionID) (Empty, error) {
+	return Empty{}, s.store.DeletePermission(ctx, c.actor(), p.ID)
+}
+
+func (s *Service) readPermissions(ctx context.Context, _ *Call, _ noParams) ([]models.Permission, error) {
+	return s.store.ReadPermissions(ctx)
+}
+
+func (s *Service) signOut(ctx context.Context, c *Call, _ noParams) (Empty, error) {
+	err := s.store.SignOut(ctx, c.actor())
+	if err == nil && c.door.SignedOut != nil {
+		c.door.SignedOut()
+	}
+	return Empty{}, err
+}
+
+func (s *Service) deleteSession(ctx context.Context, c *Call, p sessionID) (Empty, error) {
+	return Empty{}, s.store.DeleteSession(ctx, c.actor(), p.SessionID)
+}
+
+func (s *Service) readSessions(ctx context.Context, c *Call, p readSessions) (sessionsResult, error) {
+	userID := c.caller.UserID
+	if p.Options.UserID != nil && *p.Options.UserID != userID {
+		if err := require(c.caller, models.PermissionAdmin); err != nil {
+			return sessionsResult{}, err
+		}
+		userID = *p.Options.UserID
+	}
+	sessions, err := s.store.ReadSessions(ctx, c.caller.Identity, userID)
+	return sessionsResult{sessions}, err
+}
+
+func (s *Service) createUser(ctx context.Context, c *Call, p createUser) (*models.User, error) {
+	return s.store.CreateUser(ctx, c.actor(), p.Username, p.Options)
+}
+
+func (s *Service) deleteUser(ctx context.Context, c *Call, p userID) (Empty, error) {
+	return Empty{}, s.store.DeleteUser(ctx, c.actor(), p.UserID)
+}
+
+func (s *Service) getUserPermissions(ctx context.Context, _ *Call, p userID) ([]models.GrantablePermission, error) {
+	return s.store.GetUserPermissions(ctx, p.UserID)
+}
+
+func (s *Service) readUsers(ctx context.Context, _ *Call, p readUsers) (models.Users, error) {
+	return s.store.ReadUsers(ctx, p.Options)
+}
+
+func (s *Service) setUserEnabled(ctx context.Context, c *Call, p setUserEnabled) (*models.User, error) {
+	return s.store.SetUserEnabled(ctx, c.actor(), p.UserID, p.Enabled)
+}
+
+func (s *Service) setUserPassword(ctx context.Context, c *Call, p setUserPassword) (Empty, error) {
+	return Empty{}, s.store.SetUserPassword(ctx, c.actor(), p.UserID, models.NewSecret(p.Password))
+}
+
+func (s *Service) setUserPermissions(ctx context.Context, c *Call, p setUserPermissions) (*models.User, error) {
+	return s.store.SetUserPermissions(ctx, c.actor(), p.UserID, p.Permissions)
+}
+
+func (s *Service) updateUserPermissions(ctx context.Context, c *Call, p setUserPermissions) (*models.User, error) {
+	return s.store.UpdateUserPermissions(ctx, c.actor(), p.UserID, p.Permissions)
+}

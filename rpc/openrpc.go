@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// notification describes what is pushed.
+type notification struct {
+	name, summary string
+	params        reflect.Type
+}
+
+// notifications lists what is pushed, for the OpenRPC document (as x-notifications, for which OpenRPC 1.3 has no place).
+var notifications = []notification{
+	{models.TokenCreated, "A token of one's own was created.", reflect.TypeFor[models.TokenCreatedParams]()},
+	{models.TokenDeleted, "A token of one's own was deleted.", reflect.TypeFor[models.TokenDeletedParams]()},
+	{models.TokenEnabledChanged, "A token of one's own was switched on or off.", reflect.TypeFor[models.TokenEnabledChangedParams]()},
+	{models.TokenPermissionsChanged, "What a token of one's own was given, or effectively has, changed.", reflect.TypeFor[models.TokenPermissionsChangedParams]()},
+	{models.SessionPermissionsChanged, "The effective permissions of this connection changed.", reflect.TypeFor[models.SessionPermissionsChangedParams]()},
+	{methodEnded, "The credential has ended; the connection is about to be closed with 4401.", reflect.TypeFor[endedParams]()},
+	{methodReady, "The connection is ready: always the first message.", reflect.TypeFor[readyParams]()},
+	{methodHeartbeat, "The connection lives; every 15 s.", reflect.TypeFor[heartbeatParams]()},
+}
+
+// openRPC makes the OpenRPC 1.3 document (spec.open-rpc.org) from the method table.
+func openRPC(table []*method, version string) []byte {
+	s := schemas{}
+	var methods, pushed []any
+	for _, m := range table {
+		params := []any{}
+		for _, p := range m.params {
+			descriptor := map[string]any{"name": p.name, "required": p.required, "schema": s.of(p.typ)}
+			if p.doc != "" {
+				descriptor["description"] = p.doc
+			}
+			params = append(params, descriptor)
+		}
+		methods = append(methods, map[string]any{
+			"name": m.name, "summary": m.summary, "description": "Callable by " + string(m.access) + ".",
+			"paramStructure": "either", "params": params, "errors": errorsOf(m),
+			"result": map[string]any{"name": "result", "schema": s.ofResult(m.result)},
+		})
+	}
+	for _, n := range notifications {
+		pushed = append(pushed, map[string]any{"name": n.name, "summary": n.summary, "params": s.of(n.params)})
+	}
+	document, err := json.Marshal(map[string]any{
+		"openrpc": "1.3.2",
+		"info": map[string]any{
+			"title": "Tokenwire", "version": version,
+			"description": "Users' API tokens over JSON-RPC 2.0: on a WebSocket at /api, by POST to /api, and by POST of the params alone to /api<method>.",
+		},
+		"methods": methods, "x-notifications": pushed, "components": map[string]any{"schemas": s},
+	}, json.Deterministic(true))
+	if err != nil {
+		panic(err) // the table is made at start and known to every test
+	}
+	return document
+}
+
+func (s schemas) ofResult(t reflect.Type) any {
+	if t == reflect.TypeFor[jsontext.Value]() {
+		return map[string]any{"type": "object"}
+	}
+	return s.of(t)
+}
+
+// errorsOf lists the errors that a method can answer with, beside those of the envelope.
+func errorsOf(m *method) []any {
+	codes := map[int64]string{CodeUnavailable: "the database is not available", jsonrpc2.CodeInternalError: "internal error; data.requestId is in the log"}
+	if len(m.params) > 0 {
+		codes[jsonrpc2.CodeInvalidParams] = "a param is unknown, missing or wrong; data.param names it"
+	}
+	if m.access != anybody {
+		codes[CodeUnauthorized] = "no valid credential"
+	}
+	if m.access != anybody && m.access != authenticated {
+		codes[CodeForbidden] = "a permission is missing; data.permission names it"
+	}
+	for _, p := range m.params {
+		switch p.name {
+		case "tokenId", "userId", "sessionId":
+			codes[CodeNotFound] = "not there, or not the caller's"
+		case "password", "current":
+			codes[CodeTooManyRequests] = "too many attempts; data.retryAfterMs says when to come again"
+		}
+	}
+	out := []any{}
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		out = append(out, map[string]any{"code": code, "message": codes[code]})
+	}
+	return out
+}

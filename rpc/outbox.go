@@ -1,0 +1,296 @@
+package rpc
+
+import (
+	"slices"
+	"sync"
+)
+
+// Bounds of a connection.
+const (
+	maxUnderWay      = 32      // requests read and not yet answered; beyond that the server stops reading
+	maxNotifications = 1024    // that wait to be written; more is a client that cannot keep up
+	maxBacklog       = 1 << 20 // bytes of them
+	keptEntries      = 64      // entries of room that an idle queue keeps
+	keptBuffer       = 4 << 10 // bytes of a reply's buffer that is used again
+)
+
+// Close codes (RFC 6455, section 7.4, and from 4000 on our own).
+const (
+	CloseGoingAway  = 1001
+	CloseRestart    = 1012
+	CloseEnded      = 4401
+	CloseTooSlow    = 4008
+	CloseNotText    = 1003
+	CloseNotUTF8    = 1007
+	ClosePolicy     = 1008
+	CloseTooBig     = 1009
+	reasonTooSlow   = "reading too slowly; reconnect with since"
+	reasonEnded     = "the credential has ended; sign in again"
+	reasonResume    = "reconnect with since"
+	reasonGoingAway = "the server is going; reconnect with since"
+)
+
+// entry is something to write: a reply, a notification, or the close frame that ends it all.
+type entry struct {
+	data    []byte
+	buffer  *[]byte // where data came from, to be used again; nil for what is shared
+	answers int     // requests that are no longer under way once it is written
+	push    bool    // a notification: its size counts
+	cause   string  // the change that it tells of
+	code    int     // a close frame if not 0
+	reason  string
+}
+
+// outbox is what a connection has to write, in order. Any goroutine may add to it; one at a time writes. A notification
+// that tells of a change under way by this same connection waits, and what comes after it too, until the reply to that
+// call is in.
+type outbox struct {
+	transport Transport
+
+	mu       sync.Mutex
+	changed  sync.Cond
+	queue    []entry
+	held     []entry
+	spare    []entry  // the queue's other half while one is being written
+	changes  []string // changes under way by this connection
+	underWay int
+	pushes   int
+	backlog  int
+	writing  bool
+	ending   bool   // a close frame is on its way: no more requests
+	closed   bool   // nothing is written any more
+	final    *entry // the close frame that goes out when no request is under way
+}
+
+func (o *outbox) init(t Transport) {
+	o.transport = t
+	o.changed.L = &o.mu
+}
+
+// begin takes a request under way, waiting for room. It reports false when there will be no more requests. It is called
+// by the reader only, which writes what it can before it waits.
+func (o *outbox) begin(changeID string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.underWay >= maxUnderWay && !o.ending && !o.closed {
+		if !o.writing && len(o.queue) > 0 {
+			o.write()
+		} else {
+			o.changed.Wait()
+		}
+	}
+	if o.ending || o.closed {
+		return false
+	}
+	o.underWay++
+	if changeID != "" {
+		o.changes = append(o.changes, changeID)
+	}
+	return true
+}
+
+// reply puts the answer of a request into the queue, and lets go what waited for it. Data is nil for a notification.
+func (o *outbox) reply(changeID string, data []byte, buffer *[]byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if data == nil {
+		o.answered(1)
+	} else {
+		o.queue = append(o.queue, entry{data: data, buffer: buffer, answers: 1})
+	}
+	if changeID == "" {
+		return // answered from memory: the reader writes when it has read what there is
+	}
+	o.changes = slices.DeleteFunc(o.changes, func(id string) bool { return id == changeID })
+	for len(o.held) > 0 && !slices.Contains(o.changes, o.held[0].cause) {
+		o.queue = append(o.queue, o.held[0])
+		o.held = o.held[1:]
+	}
+	if len(o.held) == 0 {
+		o.held = nil
+	}
+	o.wake()
+}
+
+// answered counts requests that are no longer under way.
+func (o *outbox) answered(n int) {
+	if n == 0 {
+		return
+	}
+	o.underWay -= n
+	if o.underWay == 0 && o.final != nil {
+		o.queue = append(o.queue, *o.final)
+		o.final = nil
+		o.wake()
+	}
+	o.changed.Signal()
+}
+
+// push adds a notification that tells of a change, and never waits. A connection that has too many of them is closed.
+func (o *outbox) push(data []byte, cause string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending || o.closed {
+		return
+	}
+	if o.pushes == maxNotifications || o.backlog+len(data) > maxBacklog {
+		o.drop()
+		o.queue = append(o.queue, entry{code: CloseTooSlow, reason: reasonTooSlow})
+		o.ending = true
+		o.changed.Broadcast()
+	} else {
+		o.pushes++
+		o.backlog += len(data)
+		o.add(entry{data: data, push: true, cause: cause})
+	}
+	o.wake()
+}
+
+// end adds a last notification and the close frame. Nothing comes after them.
+func (o *outbox) end(data []byte, cause string, code int, reason string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending || o.closed {
+		return
+	}
+	o.ending = true
+	if data != nil {
+		o.add(entry{data: data, cause: cause})
+	}
+	o.add(entry{code: code, reason: reason, cause: cause})
+	o.changed.Broadcast()
+	o.wake()
+}
+
+// finish takes no more requests, and closes when those under way are answered.
+func (o *outbox) finish(code int, reason string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending || o.closed {
+		return
+	}
+	o.ending = true
+	o.final = &entry{code: code, reason: reason}
+	o.underWay++ // so that answered sees it also where nothing is under way
+	o.answered(1)
+	o.changed.Broadcast()
+}
+
+func (o *outbox) add(e entry) {
+	if len(o.held) > 0 || slices.Contains(o.changes, e.cause) {
+		o.held = append(o.held, e)
+	} else {
+		o.queue = append(o.queue, e)
+	}
+}
+
+// drop forgets the notifications that wait. Replies stay.
+func (o *outbox) drop() {
+	o.queue = slices.DeleteFunc(o.queue, func(e entry) bool { return e.push })
+	o.held = nil
+	o.pushes, o.backlog = 0, 0
+}
+
+// wake starts a writer if there is none. An idle connection has no goroutine for writing.
+func (o *outbox) wake() {
+	if !o.writing && !o.closed && len(o.queue) > 0 {
+		o.writing = true
+		go func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.writeAll()
+		}()
+	}
+}
+
+// drain writes what there is on the caller's goroutine, unless another one is writing.
+func (o *outbox) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.writing {
+		o.write()
+	}
+}
+
+func (o *outbox) write() {
+	o.writing = true
+	o.writeAll()
+}
+
+// writeAll writes until the queue is empty, gathering what is there into one write. It is called with mu held and
+// writing set, and lets go of mu while it writes.
+func (o *outbox) writeAll() {
+	for len(o.queue) > 0 && !o.closed {
+		batch := o.queue
+		o.queue, o.spare = o.spare[:0], nil
+		o.mu.Unlock()
+		ok := o.send(batch)
+		o.mu.Lock()
+		o.sent(batch)
+		if !ok {
+			o.closed = true
+			o.changed.Broadcast()
+		}
+	}
+	o.writing = false
+	o.changed.Signal()
+}
+
+// send writes entries and reports whether more may follow.
+func (o *outbox) send(batch []entry) bool {
+	for i := range batch {
+		e := &batch[i]
+		if e.code != 0 {
+			if o.transport.Flush() == nil {
+				o.transport.Close(e.code, e.reason)
+			}
+			return false
+		}
+		if o.transport.Write(e.data) != nil {
+			o.transport.Abort()
+			return false
+		}
+	}
+	if o.transport.Flush() != nil {
+		o.transport.Abort()
+		return false
+	}
+	return true
+}
+
+func (o *outbox) sent(batch []entry) {
+	answers := 0
+	for i := range batch {
+		e := &batch[i]
+		answers += e.answers
+		if e.push {
+			o.pushes--
+			o.backlog -= len(e.data)
+		}
+		if e.buffer != nil && cap(e.data) <= keptBuffer {
+			*e.buffer = e.data[:0]
+			buffers.Put(e.buffer)
+		}
+		*e = entry{}
+	}
+	if cap(batch) <= keptEntries {
+		o.spare = batch[:0]
+	}
+	o.pushes, o.backlog = max(o.pushes, 0), max(o.backlog, 0) // what drop had forgotten while it was being written
+	o.answered(answers)
+}
+
+// close ends all writing and returns when no goroutine of this outbox is left.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.changed.Broadcast()
+	o.transport.Abort()
+	for o.writing {
+		o.changed.Wait()
+	}
+}
+
+// buffers are for replies: nearly all of them are small.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}

@@ -1,0 +1,163 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// callTimeout is how long one call may take: longer than any that makes progress.
+const callTimeout = 15 * time.Second
+
+// Options are a service's settings.
+type Options struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Version string // of Tokenwire, for the OpenRPC document
+}
+
+// Service answers calls, whichever door they come through, and pushes events to connections.
+type Service struct {
+	store   *models.Store
+	hub     *hub
+	log     *slog.Logger
+	methods map[string]*method
+	openrpc []byte
+	signIns *signInLimits
+	metrics *metrics
+}
+
+// NewService returns a service on a store, and becomes its observer. Close ends it.
+func NewService(store *models.Store, o Options) *Service {
+	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), metrics: newMetrics(o.Metrics)}
+	table := s.table()
+	for _, m := range table {
+		m.metrics = s.metrics.forMethod(m.name)
+		s.methods[m.name] = m
+	}
+	s.openrpc = openRPC(table, o.Version)
+	s.hub = newHub(store, o.Log, s.metrics)
+	store.Observe(s.hub)
+	return s
+}
+
+// OpenRPC returns the OpenRPC document, made from the method table.
+func (s *Service) OpenRPC() []byte { return s.openrpc }
+
+// Handle answers one message that came through a door without a connection: a request, a notification or a batch. It
+// returns nil where there is nothing to answer. Id nil is a caller without a good credential.
+func (s *Service) Handle(ctx context.Context, id *models.Identity, door Door, message []byte) []byte {
+	if !utf8.Valid(message) {
+		return appendError(nil, nullID, errParse)
+	}
+	who := newCaller(id)
+	if r, ok := parseSingle(message); ok {
+		return s.answer(ctx, who, door, models.NewChangeID(), &r, nil)
+	}
+	requests, failed := parseBatch(message)
+	if failed != nil {
+		return appendError(nil, nullID, failed)
+	}
+	return s.answerBatch(ctx, func() *caller { return who }, door, models.NewChangeID(), requests)
+}
+
+// Call runs one method on params alone and returns the result alone.
+func (s *Service) Call(ctx context.Context, id *models.Identity, door Door, name string, params []byte) ([]byte, *jsonrpc2.Error) {
+	if !utf8.Valid(params) || deeperThan(params, maxDepth) {
+		return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the params are not JSON, or nested too deeply"}
+	}
+	if len(params) == 0 {
+		params = nil
+	}
+	return s.invoke(ctx, &Call{newCaller(id), models.NewChangeID(), door}, name, params)
+}
+
+// answer runs one request and appends its reply to b. A notification, and what is cancelled before it ran, gets none.
+func (s *Service) answer(ctx context.Context, who *caller, door Door, changeID string, r *request, b []byte) []byte {
+	if r.err != nil {
+		return appendError(b, r.id, r.err)
+	}
+	result, failed := s.invoke(ctx, &Call{who, changeID, door}, r.method, r.params)
+	switch {
+	case r.id == nil:
+		return b
+	case failed != nil:
+		return appendError(b, r.id, failed)
+	}
+	return appendResult(b, r.id, result)
+}
+
+// answerBatch runs the requests of a batch one after the other, in their order, and returns the replies as an array.
+func (s *Service) answerBatch(ctx context.Context, who func() *caller, door Door, changeID string, requests []request) []byte {
+	b := []byte("[")
+	for i := range requests {
+		if len(b) > 1 && b[len(b)-1] != ',' {
+			b = append(b, ',')
+		}
+		b = s.answer(ctx, who(), door, changeID, &requests[i], b)
+	}
+	if b[len(b)-1] == ',' {
+		b = b[:len(b)-1]
+	}
+	if len(b) <= 1 {
+		return nil
+	}
+	return append(b, ']')
+}
+
+// invoke finds and runs a method. Whatever goes wrong comes back as an error that the caller may see; what he may not see
+// is in the log, under the request's id that he gets.
+func (s *Service) invoke(ctx context.Context, c *Call, name string, params []byte) (result []byte, failed *jsonrpc2.Error) {
+	m := s.methods[name]
+	if m == nil {
+		s.metrics.unknown.Inc()
+		return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeMethodNotFound, Message: "there is no such method; rpc.discover lists them"}
+	}
+	if m.fast {
+		return s.run(ctx, m, c, params)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	started := time.Now()
+	result, failed = s.run(ctx, m, c, params)
+	m.metrics.seconds.Observe(time.Since(started).Seconds())
+	return result, failed
+}
+
+func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (result []byte, failed *jsonrpc2.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, failed = nil, s.internal(m.name, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+		m.metrics.count(failed)
+	}()
+	err := m.access.allow(c.caller)
+	if err == nil {
+		result, err = m.call(ctx, c, params)
+	}
+	if err == nil {
+		return result, nil
+	}
+	if failed = refusal(err); failed == nil {
+		failed = s.internal(m.name, err)
+	}
+	if failed.Code == CodeUnavailable {
+		s.log.Warn("unavailable", "method", m.name, "error", err)
+	}
+	return nil, failed
+}
+
+// internal logs an error that is nobody else's business and returns what the caller is told instead.
+func (s *Service) internal(method string, err error) *jsonrpc2.Error {
+	requestID := models.NewChangeID()
+	s.log.Error("internal error", "requestId", requestID, "method", method, "error", err)
+	return newError(jsonrpc2.CodeInternalError, "internal error; the server's log has more under this requestId", map[string]any{"requestId": requestID})
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Bounds of a connection's bytes.
+const (
+	frameBuffer   = 1 << 10          // bytes that a connection reads or writes at a time: an idle one keeps both
+	maxGathered   = 64 << 10         // bytes gathered before they are written
+	writeTimeout  = 10 * time.Second // for a peer to take what is written
+	messageTime   = 30 * time.Second // for a message that has begun to come to its end
+	maxUnfinished = 512 << 10        // bytes between two ends of messages: 64 KiB in fragments of one byte
+	floodWindow   = time.Minute      // after which bytes that were pings, say, are forgotten
+	sendBuffer    = 128 << 10        // bytes that the kernel may hold for a peer that does not read
+)
+
+var errFlood = errors.New("too much that is no message")
+
+// gatherer is the net.Conn under a WebSocket. What is written between cork and uncork leaves in one write, and what is
+// gathered leaves before a read waits. It also holds the bounds that the WebSocket library has not.
+type gatherer struct {
+	net.Conn
+	early []byte // what had been read before the upgrade
+
+	// The reader's.
+	idle       func() // writes what there is to write, before a read waits
+	inMessage  bool
+	deadline   bool
+	flooded    bool
+	unfinished int
+	since      time.Time
+
+	mu       sync.Mutex
+	corked   bool
+	gathered *[]byte
+}
+
+// gatherings are buffers for what is gathered: an idle connection has none.
+var gatherings = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// Read reads once everything is written that there was to write.
+func (g *gatherer) Read(p []byte) (int, error) {
+	if g.flooded {
+		return 0, errFlood
+	}
+	if len(g.early) > 0 {
+		n := copy(p, g.early)
+		g.early = g.early[n:]
+		return n, nil
+	}
+	if g.idle != nil {
+		g.idle()
+	}
+	if g.inMessage != g.deadline {
+		g.deadline = g.inMessage
+		end := time.Time{}
+		if g.inMessage {
+			end = time.Now().Add(messageTime)
+		}
+		g.Conn.SetReadDeadline(end)
+	}
+	n, err := g.Conn.Read(p)
+	if g.unfinished += n; g.unfinished > maxUnfinished {
+		if now := time.Now(); now.Sub(g.since) > floodWindow {
+			g.unfinished, g.since = 0, now
+		} else {
+			g.flooded = true
+		}
+	}
+	return n, err
+}
+
+// message notes that a message has come to its end.
+func (g *gatherer) message() {
+	g.inMessage = false
+	g.unfinished = 0
+}
+
+// Write sends p, or gathers it while the connection is corked.
+func (g *gatherer) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.corked {
+		return g.send(p)
+	}
+	if g.gathered == nil {
+		g.gathered = gatherings.Get().(*[]byte)
+	}
+	*g.gathered = append(*g.gathered, p...)
+	if len(*g.gathered) >= maxGathered {
+		return len(p), g.flush()
+	}
+	return len(p), nil
+}
+
+func (g *gatherer) cork() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.corked = true
+}
+
+func (g *gatherer) uncork() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.corked = false
+	return g.flush()
+}
+
+func (g *gatherer) flush() error {
+	if g.gathered == nil {
+		return nil
+	}
+	b := g.gathered
+	g.gathered = nil
+	_, err := g.send(*b)
+	if cap(*b) <= maxGathered {
+		*b = (*b)[:0]
+		gatherings.Put(b)
+	}
+	return err
+}
+
+func (g *gatherer) send(p []byte) (int, error) {
+	g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return g.Conn.Write(p)
+}
+
+// hijacker is a ResponseWriter whose Hijack gives a gatherer with small buffers.
+type hijacker struct {
+	http.ResponseWriter
+	t *transport
+}
+
+// Hijack takes the connection over.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	limitUnsent(conn)
+	g := &gatherer{Conn: conn}
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n)
+		g.early = append(g.early, early...)
+	}
+	h.t.conn = g
+	return g, bufio.NewReadWriter(bufio.NewReaderSize(g, frameBuffer), bufio.NewWriterSize(g, frameBuffer)), nil
+}
+
+// limitUnsent bounds what the kernel holds for a peer that is slow or gone.
+func limitUnsent(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(sendBuffer)
+		setUserTimeout(tcp)
+	}
+}

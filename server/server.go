@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/rpc"
+)
+
+// Bounds of HTTP.
+const (
+	headerTimeout = 10 * time.Second // for a request's header: a handshake is not left half open
+	bodyTimeout   = 30 * time.Second // for a request with its body
+	answerTimeout = 60 * time.Second // for the answer to be taken
+	idleTimeout   = 2 * time.Minute  // between requests
+	maxHeader     = 16 << 10         // bytes
+	stopTimeout   = 10 * time.Second // for what is under way when the server stops
+)
+
+// Config is what a server is made of.
+type Config struct {
+	Service *rpc.Service
+	Store   *models.Store
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+	Files   fs.FS    // the page: index.html and what it needs
+	Origins []string // allowed beside those of the listening address and localhost
+}
+
+// Server answers HTTP requests and WebSocket connections.
+type Server struct {
+	Config
+	origins     origins
+	handler     http.Handler
+	stopping    atomic.Bool
+	connections sync.WaitGroup
+	open        atomic.Int64
+	ready       readiness
+}
+
+// New returns a server. It fails if an origin or a file is not as it should be.
+func New(c Config) (*Server, error) {
+	s := &Server{Config: c}
+	var err error
+	if s.origins, err = parseOrigins(c.Origins); err != nil {
+		return nil, err
+	}
+	pages, err := readPages(c.Files)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api", s.upgrade)
+	mux.HandleFunc("POST /api", s.postMessage)
+	mux.HandleFunc("POST /api/", s.postCall)
+	mux.HandleFunc("OPTIONS /api", s.preflight)
+	mux.HandleFunc("OPTIONS /api/", s.preflight)
+	mux.Handle("GET /openrpc.json", newPage("openrpc.json", c.Service.OpenRPC()))
+	mux.HandleFunc("GET /healthz", healthy)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
+	for path, page := range pages {
+		mux.Handle("GET "+path, page)
+	}
+	s.handler = mux
+	return s, nil
+}
+
+// Serve answers on the listener until ctx ends and everything under way has been seen to.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	s.origins.addListener(listener.Addr())
+	h := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(listener) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, s.stop(h))
+}
+
+func (s *Server) stop(h *http.Server) error {
+	s.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	all.Go(func() { s.Service.Shutdown(ctx) })
+	err := h.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = h.Close()
+	}
+	all.Wait()
+	s.connections.Wait()
+	return err
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// settings are what Tokenwire is started with: flags, each with an environment variable, and secrets, which come from
+// the environment or from files and never from a flag.
+type settings struct {
+	listen        string
+	database      string
+	databaseShown string // without the password
+	key           models.KeySource
+	origins       []string
+	tokensPerUser int
+	eventsKept    time.Duration
+	adminPassword models.Secret
+}
+
+const usage = `Tokenwire keeps users' API tokens: JSON-RPC 2.0 over a WebSocket, every change pushed.
+
+Usage: tokenwire [flags]
+
+Each flag has an environment variable, which counts where the flag is not given: --database is TOKENWIRE_DATABASE.
+
+Secrets come from the environment, or from the file that the variable with _FILE at its end names:
+  TOKENWIRE_ADMIN_PASSWORD     the first administrator's password (random, and printed once, by default)
+  TOKENWIRE_DATABASE_PASSWORD  the database's password, if it is not in TOKENWIRE_DATABASE
+  TOKENWIRE_KEY                the key that secrets are stored under, 64 hexadecimal digits (from --key-file by default)
+
+Flags:
+`
+
+// defaultKeyFile is the key's file where the database is not a file that it could lie beside.
+const defaultKeyFile = "tokenwire.key"
+
+func readSettings(args []string, getenv func(string) string, output io.Writer) (*settings, error) {
+	var s settings
+	var origins, keyFile string
+	flags := flag.NewFlagSet("tokenwire", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
+	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true] `URL`")
+	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
+	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")
+	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
+	flags.DurationVar(&s.eventsKept, "events-kept", models.DefaultKept, "how long events are kept, to be resumed from and read")
+	flags.Usage = func() {
+		fmt.Fprint(output, usage)
+		flags.VisitAll(func(f *flag.Flag) {
+			name, about := flag.UnquoteUsage(f)
+			fmt.Fprintf(output, "  --%s %s  (%s)\n        %s", f.Name, name, variable(f.Name), about)
+			if f.DefValue != "" {
+				fmt.Fprintf(output, " (default %s)", f.DefValue)
+			}
+			fmt.Fprintln(output)
+		})
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
+	}
+	given, err := fromEnvironment(flags, getenv)
+	if err != nil {
+		return nil, err
+	}
+	if given["database"] && hasPassword(s.database) {
+		return nil, errors.New("a password must not be in a flag, where every user of this machine can read it: use TOKENWIRE_DATABASE, or TOKENWIRE_DATABASE_PASSWORD_FILE")
+	}
+	if s.tokensPerUser < 1 || s.eventsKept < time.Minute {
+		return nil, errors.New("--tokens-per-user is at least 1, --events-kept at least 1m")
+	}
+	for origin := range strings.SplitSeq(origins, ",") {
+		if origin = strings.TrimSpace(origin); origin != "" {
+			s.origins = append(s.origins, origin)
+		}
+	}
+	return &s, s.readSecrets(getenv, keyFile)
+}
+
+func variable(flag string) string {
+	return "TOKENWIRE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fromEnvironment sets the flags that were not given from their variables, and returns those that were given.
+func fromEnvironment(flags *flag.FlagSet, getenv func(string) string) (given map[string]bool, err error) {
+	given = map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	flags.VisitAll(func(f *flag.Flag) {
+		if value := getenv(variable(f.Name)); value != "" && !given[f.Name] {
+			if bad := flags.Set(f.Name, value); bad != nil {
+				err = fmt.Errorf("%s: %w", variable(f.Name), bad)
+			}
+		}
+	})
+	return given, err
+}
+
+func hasPassword(database string) bool {
+	u, err := url.Parse(database)
+	if err != nil || u.User == nil {
+		return err != nil && strings.Contains(database, "@") // what cannot be read may well hold one
+	}
+	_, has := u.User.Password()
+	return has
+}
+
+func (s *settings) readSecrets(getenv func(string) string, keyFile string) error {
+	var databasePassword, key models.Secret
+	for name, secret := range map[string]*models.Secret{
+		"TOKENWIRE_ADMIN_PASSWORD": &s.adminPassword, "TOKENWIRE_DATABASE_PASSWORD": &databasePassword, "TOKENWIRE_KEY": &key,
+	} {
+		value, err := readSecret(getenv, name)
+		if err != nil {
+			return err
+		}
+		*secret = value
+	}
+	if file := models.DatabaseFile(s.database); keyFile == "" && file != "" {
+		keyFile = file + ".key"
+	} else if keyFile == "" {
+		keyFile = defaultKeyFile
+	}
+	s.key = models.KeySource{File: keyFile}
+	if !key.IsZero() {
+		parsed, err := models.ParseKey(key)
+		if err != nil {
+			return fmt.Errorf("TOKENWIRE_KEY: %w", err)
+		}
+		s.key.Key = &parsed
+	}
+	s.databaseShown = s.database
+	if u, err := url.Parse(s.database); err == nil && u.User != nil {
+		s.databaseShown = u.Redacted()
+		if !databasePassword.IsZero() {
+			u.User = url.UserPassword(u.User.Username(), databasePassword.Reveal())
+			s.database = u.String()
+		}
+	}
+	return nil
+}
+
+func readSecret(getenv func(string) string, name string) (models.Secret, error) {
+	file := getenv(name + "_FILE")
+	if file == "" {
+		return models.NewSecret(getenv(name)), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return models.Secret{}, fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return models.NewSecret(strings.TrimRight(string(b), "\r\n")), nil
+}
