@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -15,6 +16,7 @@ import (
 type Actor struct {
 	*Identity
 	ChangeID string // from NewChangeID: the same for all events of the change
+	Needs    string // the permission without which the change is not his to make, or ""
 }
 
 // change is one transaction under way: what it does to the rows, and the events that say so.
@@ -24,6 +26,7 @@ type change struct {
 	by     Actor
 	now    Time
 	events []Event
+	parts  bool // the change ends the actor's own credential
 }
 
 // change runs f in a transaction, numbers the events that f recorded as the last thing before COMMIT, and tells the
@@ -44,6 +47,7 @@ func (s *Store) change(ctx context.Context, by Actor, f func(c *change) error) e
 		s.observer.Committed(events)
 	case errors.As(err, &doubt):
 		s.observer.InDoubt(slices.Sorted(maps.Keys(byUser(events))))
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
 	return err
 }
@@ -75,28 +79,79 @@ func (c *change) record(userID, method, tokenID string, params any) error {
 // number gives the events their positions. Bumping the counter row is what orders the commits of one user, and it is
 // held until COMMIT only: it comes last, users in the order of their ids, so that two changes cannot wait for each other.
 func (c *change) number() error {
-	groups := byUser(c.events)
-	for _, userID := range slices.Sorted(maps.Keys(groups)) {
-		group := groups[userID]
-		result := c.Exec("UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ?", len(group), c.by.ChangeID, userID)
-		if result.Error != nil {
-			return result.Error
-		}
-		if result.RowsAffected != 1 {
-			return notFound("user")
-		}
-		var last int64
-		if err := c.Raw("SELECT position FROM feeds WHERE user_id = ?", userID).Scan(&last).Error; err != nil {
-			return err
-		}
-		for i, event := range group {
-			event.Position = last - int64(len(group)-1-i)
-		}
-	}
 	if len(c.events) == 0 {
 		return nil
 	}
+	groups := byUser(c.events)
+	if c.by.Identity != nil && groups[c.by.UserID] == nil {
+		groups[c.by.UserID] = nil // nothing to number there, but to wait for
+	}
+	for _, userID := range slices.Sorted(maps.Keys(groups)) {
+		if err := c.bump(userID, groups[userID]); err != nil {
+			return err
+		}
+	}
+	if err := c.stillGood(); err != nil {
+		return err
+	}
 	return c.CreateInBatches(&c.events, rowsPerInsert).Error
+}
+
+// bump takes the next positions of a user's feed for a group of events, or only waits for who is taking some.
+func (c *change) bump(userID string, group []*Event) error {
+	if len(group) == 0 {
+		return c.Clauses(forUpdate).Where("user_id = ?", userID).Find(&feed{}).Error
+	}
+	result := c.Exec("UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ?", len(group), c.by.ChangeID, userID)
+	if result.Error != nil {
+		return result.Error
+	}
+	if result.RowsAffected != 1 {
+		return notFound("user")
+	}
+	var last int64
+	if err := c.Raw("SELECT position FROM feeds WHERE user_id = ?", userID).Scan(&last).Error; err != nil {
+		return err
+	}
+	for i, event := range group {
+		event.Position = last - int64(len(group)-1-i)
+	}
+	return nil
+}
+
+// stillGood refuses the change of an actor whose credential has ended, or lost the permission that it takes, while the
+// change was under way. What ends a credential is an event of its user's feed, whose counter row this change holds: it
+// has either committed and is seen here, or comes after this change.
+func (c *change) stillGood() error {
+	if c.by.Identity == nil || c.by.Credential.ID == "" || c.parts {
+		return nil
+	}
+	table := "sessions"
+	if c.by.Credential.Kind == KindToken {
+		table = "api_tokens"
+	}
+	q := c.Table(table+" c").Joins("JOIN users u ON u.id = c.user_id AND u.enabled = ?", true).Where("c.id = ?", c.by.Credential.ID)
+	if c.by.Credential.Kind == KindToken {
+		q = q.Where("c.enabled = ?", true)
+	}
+	var good int64
+	if err := q.Count(&good).Error; err != nil {
+		return err
+	}
+	if good == 0 {
+		return ErrUnauthorized
+	}
+	if c.by.Needs != "" {
+		return c.require(c.by.Needs)
+	}
+	return nil
+}
+
+// ends notes that the change ends a session, token or user, which may be the actor's own.
+func (c *change) ends(id string) {
+	if c.by.Identity != nil && (id == c.by.Credential.ID || id == c.by.UserID) {
+		c.parts = true
+	}
 }
 
 // rowsPerInsert keeps a statement below the databases' limit of 32,766 variables, with the widest table in mind.

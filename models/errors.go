@@ -47,8 +47,11 @@ func notFound(what string) *Error { return &Error{Code: NotFound, Message: "no s
 // ErrUnauthorized is the answer to every kind of bad credential alike.
 var ErrUnauthorized = &Error{Code: Unauthorized, Message: "no valid credential; sign in, or send a token that is enabled and has not expired"}
 
-// ErrUnavailable says that the database did not do its part; whether a change under way took effect is not known.
-var ErrUnavailable = &Error{Code: Unavailable, Message: "the database is not available; try again shortly"}
+// ErrUnavailable says that the database did not do its part. A change under way did not take effect.
+var ErrUnavailable = &Error{Code: Unavailable, Message: "the database is not available and nothing was changed; try again shortly"}
+
+// ErrInDoubt is ErrUnavailable after COMMIT was sent.
+var ErrInDoubt = &Error{Code: Unavailable, Message: "the database did not answer in time; whether the change took effect is not known: read before you repeat it"}
 
 // wrap turns a missing row into NotFound and leaves the rest alone.
 func wrap(err error, what string) error {

@@ -96,6 +96,7 @@ func (c *change) endSession(userID, id, reason string) error {
 	if result.Error != nil {
 		return result.Error
 	}
+	c.ends(id)
 	return c.record(userID, SessionEnded, "", SessionEndedParams{id, reason})
 }
 

@@ -119,6 +119,7 @@ func (s *Store) DeleteToken(ctx context.Context, by Actor, tokenID string) error
 		if err := c.Where("id = ? AND user_id = ?", tokenID, by.UserID).Delete(&Token{}).Error; err != nil {
 			return err
 		}
+		c.ends(tokenID)
 		return c.record(by.UserID, TokenDeleted, tokenID, TokenDeletedParams{tokenID})
 	})
 }
@@ -145,6 +146,7 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 		if err := c.touchToken(token, map[string]any{"enabled": enabled}); err != nil {
 			return err
 		}
+		c.ends(tokenID)
 		return c.record(by.UserID, TokenEnabledChanged, tokenID, TokenEnabledChangedParams{tokenID, enabled, token.Version})
 	})
 	return token, err

@@ -103,7 +103,7 @@ func (s *Store) Bootstrap(ctx context.Context, password Secret) (bool, error) {
 // Empty reports whether the database has no users.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	var count int64
-	err := s.write.WithContext(ctx).Model(&User{}).Count(&count).Error
+	err := s.read.WithContext(ctx).Model(&User{}).Count(&count).Error
 	return count == 0, err
 }
 
@@ -129,6 +129,7 @@ func (s *Store) DeleteUser(ctx context.Context, by Actor, userID string) error {
 				return step.Error
 			}
 		}
+		c.ends(userID)
 		return c.record(userID, UserEnded, "", UserEndedParams{ReasonUserDeleted})
 	})
 }
@@ -152,6 +153,7 @@ func (s *Store) SetUserEnabled(ctx context.Context, by Actor, userID string, ena
 		if err := c.Model(&User{}).Where("id = ?", userID).Update("enabled", enabled).Error; err != nil || enabled {
 			return err
 		}
+		c.ends(userID)
 		return c.record(userID, UserEnded, "", UserEndedParams{ReasonUserDisabled})
 	})
 	return user, err

@@ -113,7 +113,7 @@ func (s *Service) Resume(ctx context.Context, id *models.Identity, since string)
 // Serve speaks with a client until the connection ends, and returns when nothing of it is left.
 func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start) {
 	c := &Conn{service: s, transport: t, id: models.NewChangeID(), door: door, position: start.Position, factsAt: id.Position.Number}
-	c.out.init(t)
+	c.out.init(t, s.metrics)
 	c.who.Store(newCaller(id))
 	ctx, cancel := context.WithCancel(context.Background())
 	c.out.push(notify(methodReady, readyParams{
@@ -127,6 +127,8 @@ func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start
 		if c.expiry != nil {
 			c.expiry.Stop()
 		}
+	} else {
+		c.out.settle() // the client is told why
 	}
 	cancel()
 	c.out.close()

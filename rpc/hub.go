@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +28,7 @@ type hub struct {
 	feeds   map[string]*feed // of the users that have connections here
 	slots   [heartbeatSlots]map[*Conn]struct{}
 	next    int // the slot that the next connection gets
+	beating int // the slot that beat last
 	closing bool
 	idle    sync.Cond // no connection is left
 
@@ -112,7 +112,7 @@ func (h *hub) replay(ctx context.Context, c *Conn) bool {
 		}
 		c.deliver(&delivery{event: &events[i]})
 	}
-	c.out.drain()
+	c.out.settle()
 	return true
 }
 
@@ -262,7 +262,6 @@ func (h *hub) drop(f *feed) {
 	defer f.mu.Unlock()
 	for c := range f.conns {
 		c.out.end(nil, "", CloseRestart, reasonResume)
-		h.metrics.closed.WithLabelValues(strconv.Itoa(CloseRestart)).Inc()
 	}
 }
 
@@ -309,7 +308,8 @@ func (h *hub) sweepChunk(ctx context.Context, feeds []*feed) {
 // heartbeat lets the connections of the next slot beat.
 func (h *hub) heartbeat(context.Context) {
 	h.mu.Lock()
-	slot := int(time.Now().Unix() % heartbeatSlots)
+	h.beating = (h.beating + 1) % heartbeatSlots
+	slot := h.beating
 	conns := make([]*Conn, 0, len(h.slots[slot]))
 	for c := range h.slots[slot] {
 		conns = append(conns, c)

@@ -14,6 +14,7 @@ type Call struct {
 	caller   *caller // nil for nobody
 	changeID string
 	door     Door
+	needs    string // the permission that the method takes of this caller
 }
 
 // Door is what a method may know of, and do to, the transport that a call came in by.
@@ -43,7 +44,7 @@ func newCaller(id *models.Identity) *caller {
 }
 
 func (c *Call) actor() models.Actor {
-	return models.Actor{Identity: c.caller.Identity, ChangeID: c.changeID}
+	return models.Actor{Identity: c.caller.Identity, ChangeID: c.changeID, Needs: c.needs}
 }
 
 // access says who may call a method.
@@ -58,25 +59,31 @@ const (
 	administrator access = "a session or token that holds admin"
 )
 
-// allow refuses a caller who may not call a method. Methods that grant or administer decide again inside their transaction.
-func (a access) allow(c *caller) error {
+// needs returns the permission that a caller must hold, or "".
+func (a access) needs(c *caller) string {
+	token := c != nil && c.Credential.Kind == models.KindToken
+	switch {
+	case a == administrator, a == sessions && token:
+		return models.PermissionAdmin
+	case a == ownTokens && token:
+		return models.PermissionManage
+	}
+	return ""
+}
+
+// allow refuses a caller who may not call a method. What changes something decides again inside its transaction.
+func (a access) allow(c *caller, needs string) error {
 	switch {
 	case a == anybody:
 		return nil
 	case c == nil:
 		return models.ErrUnauthorized
-	case a == authenticated:
-		return nil
-	case a == administrator:
-		return require(c, models.PermissionAdmin)
-	case c.Credential.Kind == models.KindSession:
-		return nil
-	case a == ownTokens:
-		return require(c, models.PermissionManage)
-	case a == sessions:
-		return require(c, models.PermissionAdmin)
+	case a == ownSession && c.Credential.Kind != models.KindSession:
+		return &models.Error{Code: models.Forbidden, Message: "only a session can do this, not an API token"}
+	case needs != "":
+		return require(c, needs)
 	}
-	return &models.Error{Code: models.Forbidden, Message: "only a session can do this, not an API token"}
+	return nil
 }
 
 func require(c *caller, permission string) error {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 )
 
@@ -46,6 +47,7 @@ type entry struct {
 // call is in.
 type outbox struct {
 	transport Transport
+	metrics   *metrics
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -62,8 +64,8 @@ type outbox struct {
 	final    *entry // the close frame that goes out when no request is under way
 }
 
-func (o *outbox) init(t Transport) {
-	o.transport = t
+func (o *outbox) init(t Transport, m *metrics) {
+	o.transport, o.metrics = t, m
 	o.changed.L = &o.mu
 }
 
@@ -212,6 +214,20 @@ func (o *outbox) drain() {
 	}
 }
 
+// settle writes what there is and returns when it is written. It is for the goroutine that reads, which is the only one
+// that ever waits here.
+func (o *outbox) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closed && (o.writing || len(o.queue) > 0) {
+		if o.writing {
+			o.changed.Wait()
+		} else {
+			o.write()
+		}
+	}
+}
+
 func (o *outbox) write() {
 	o.writing = true
 	o.writeAll()
@@ -241,6 +257,7 @@ func (o *outbox) send(batch []entry) bool {
 	for i := range batch {
 		e := &batch[i]
 		if e.code != 0 {
+			o.metrics.closed.WithLabelValues(strconv.Itoa(e.code)).Inc()
 			if o.transport.Flush() == nil {
 				o.transport.Close(e.code, e.reason)
 			}
@@ -285,8 +302,9 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.changed.Broadcast()
-	o.transport.Abort()
+	o.mu.Unlock()
+	o.transport.Abort() // without the lock, which a publisher may be waiting for
+	o.mu.Lock()
 	for o.writing {
 		o.changed.Wait()
 	}

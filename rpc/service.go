@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -77,7 +78,7 @@ func (s *Service) Call(ctx context.Context, id *models.Identity, door Door, name
 	if len(params) == 0 {
 		params = nil
 	}
-	return s.invoke(ctx, &Call{newCaller(id), models.NewChangeID(), door}, name, params)
+	return s.invoke(ctx, &Call{caller: newCaller(id), changeID: models.NewChangeID(), door: door}, name, params)
 }
 
 // answer runs one request and appends its reply to b. A notification, and what is cancelled before it ran, gets none.
@@ -85,7 +86,7 @@ func (s *Service) answer(ctx context.Context, who *caller, door Door, changeID s
 	if r.err != nil {
 		return appendError(b, r.id, r.err)
 	}
-	result, failed := s.invoke(ctx, &Call{who, changeID, door}, r.method, r.params)
+	result, failed := s.invoke(ctx, &Call{caller: who, changeID: changeID, door: door}, r.method, r.params)
 	switch {
 	case r.id == nil:
 		return b
@@ -139,7 +140,8 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 		}
 		m.metrics.count(failed)
 	}()
-	err := m.access.allow(c.caller)
+	c.needs = m.access.needs(c.caller)
+	err := m.access.allow(c.caller, c.needs)
 	if err == nil {
 		result, err = m.call(ctx, c, params)
 	}
@@ -149,7 +151,7 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 	if failed = refusal(err); failed == nil {
 		failed = s.internal(m.name, err)
 	}
-	if failed.Code == CodeUnavailable {
+	if failed.Code == CodeUnavailable && !errors.Is(err, context.Canceled) {
 		s.log.Warn("unavailable", "method", m.name, "error", err)
 	}
 	return nil, failed

@@ -44,6 +44,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := &transport{}
+	s.connections.Add(1) // while the request counts as one for http.Server.Shutdown
+	defer s.connections.Done()
 	t.ws, err = websocket.Accept(&hijacker{w, t}, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // its check of origins compares hosts only; ours is in credential
@@ -157,5 +159,8 @@ func (t *transport) Flush() error { return t.conn.uncork() }
 // Close says why and ends the connection.
 func (t *transport) Close(code int, reason string) { t.ws.Close(websocket.StatusCode(code), reason) }
 
-// Abort ends the connection.
-func (t *transport) Abort() { t.ws.CloseNow() }
+// Abort ends the connection at once: CloseNow alone would wait for a Close that is under way.
+func (t *transport) Abort() {
+	t.conn.Conn.Close()
+	t.ws.CloseNow()
+}
