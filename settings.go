@@ -35,7 +35,7 @@ Each flag has an environment variable, which counts where the flag is not given:
 Secrets come from the environment, or from the file that the variable with _FILE at its end names:
   TOKENWIRE_ADMIN_PASSWORD     the first administrator's password (random, and printed once, by default)
   TOKENWIRE_DATABASE_PASSWORD  the database's password, if it is not in TOKENWIRE_DATABASE
-  TOKENWIRE_KEY                the key that secrets are stored under, 64 hexadecimal digits (from --key-file by default)
+  TOKENWIRE_KEY                the key that secrets are stored under, 64 hexadecimal digits (--key-file by default)
 
 Flags:
 `
@@ -117,9 +117,9 @@ func hasPassword(database string) bool {
 }
 
 func (s *settings) readSecrets(getenv func(string) string, keyFile string) error {
-	var databasePassword, key models.Secret
+	var databasePassword models.Secret
 	for name, secret := range map[string]*models.Secret{
-		"TOKENWIRE_ADMIN_PASSWORD": &s.adminPassword, "TOKENWIRE_DATABASE_PASSWORD": &databasePassword, "TOKENWIRE_KEY": &key,
+		"TOKENWIRE_ADMIN_PASSWORD": &s.adminPassword, "TOKENWIRE_DATABASE_PASSWORD": &databasePassword,
 	} {
 		value, err := readSecret(getenv, name)
 		if err != nil {
@@ -133,7 +133,7 @@ func (s *settings) readSecrets(getenv func(string) string, keyFile string) error
 		keyFile = defaultKeyFile
 	}
 	s.key = models.KeySource{File: keyFile}
-	if !key.IsZero() {
+	if key := models.NewSecret(getenv("TOKENWIRE_KEY")); !key.IsZero() {
 		parsed, err := models.ParseKey(key)
 		if err != nil {
 			return fmt.Errorf("TOKENWIRE_KEY: %w", err)

@@ -41,7 +41,7 @@ type Conn struct {
 
 	feed     *feed
 	slot     int             // which of the hub's heartbeats is this connection's
-	position models.Position // guarded by feed.mu once the connection has joined
+	position models.Position // of the last event put into the outbox; guarded by feed.mu
 	factsAt  int64           // events up to here are known to who
 
 	mu      sync.Mutex

@@ -21,7 +21,7 @@ func (d *delivery) notification() []byte {
 }
 
 // deliver gives the connection an event: what it means for its identity, and what its client is told. It is called with
-// feed.mu held, or before the connection has joined, in the order of the feed.
+// feed.mu held, in the order of the feed.
 func (c *Conn) deliver(d *delivery) {
 	e, who := d.event, c.who.Load()
 	c.position = e.At()

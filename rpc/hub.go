@@ -102,17 +102,26 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 // replay gives a connection that has not joined a page of what it missed. It writes it at once: what was missed may be
 // more than an outbox may hold.
 func (h *hub) replay(ctx context.Context, c *Conn) bool {
-	events, err := h.store.EventsAfter(ctx, c.who.Load().UserID, c.position.Number)
+	events, err := h.store.EventsAfter(ctx, c.feed.userID, c.position.Number)
 	if err != nil || len(events) == 0 {
 		return false
 	}
+	if !c.deliverPage(events) {
+		return false
+	}
+	c.out.settle()
+	return true
+}
+
+func (c *Conn) deliverPage(events []models.Event) bool {
+	c.feed.mu.Lock() // heartbeats look at the position
+	defer c.feed.mu.Unlock()
 	for i := range events {
 		if events[i].Position != c.position.Number+1 {
 			return false // pruned meanwhile
 		}
 		c.deliver(&delivery{event: &events[i]})
 	}
-	c.out.settle()
 	return true
 }
 

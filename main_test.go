@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestImports holds the direction of imports: models ← rpc ← server ← main, with web and the documents apart. What is
+// further in can be understood, and tested, without what is further out.
+func TestImports(t *testing.T) {
+	const root = "github.com/tokenwire/tokenwire"
+	allowed := map[string][]string{
+		root:                        {"/models", "/rpc", "/server", "/web"},
+		root + "/server":            {"/models", "/rpc"},
+		root + "/rpc":               {"/models"},
+		root + "/models":            {},
+		root + "/web":               {},
+		root + "/models/modelstest": {},
+	}
+	forbidden := map[string][]string{ // beside the direction: what a package's promise excludes
+		root + "/rpc":    {"net/http", "github.com/coder/websocket", "gorm.io/gorm"},
+		root + "/models": {"net/http", "github.com/coder/websocket", "github.com/sourcegraph/jsonrpc2"},
+		root + "/server": {"gorm.io/gorm"},
+	}
+	output, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(output))); ; seen++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		may, known := allowed[p.ImportPath]
+		if !known {
+			t.Errorf("package %s has no place in the order yet", p.ImportPath)
+		}
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, root); ok && !slices.Contains(may, own) || slices.Contains(forbidden[p.ImportPath], i) {
+				t.Errorf("%s must not import %s", p.ImportPath, i)
+			}
+		}
+	}
+	if seen < len(allowed) {
+		t.Errorf("%d packages listed, want %d", seen, len(allowed))
+	}
+}
+
+// env returns a getenv that knows only the given variables.
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args []string
+		env  []string
+		want string // part of the error, or "" for none
+		look func(*settings) bool
+	}{
+		{name: "defaults", look: func(s *settings) bool {
+			return s.listen == "127.0.0.1:8080" && s.database == "sqlite:tokenwire.db" && s.key.File == "tokenwire.db.key" && s.tokensPerUser == 1000
+		}},
+		{name: "environment", env: []string{"TOKENWIRE_LISTEN", ":1", "TOKENWIRE_EVENTS_KEPT", "1h", "TOKENWIRE_ORIGIN", "https://a.example, https://b.example"}, look: func(s *settings) bool {
+			return s.listen == ":1" && s.eventsKept == time.Hour && len(s.origins) == 2
+		}},
+		{name: "a flag counts before its variable", args: []string{"--listen", ":2"}, env: []string{"TOKENWIRE_LISTEN", ":1"}, look: func(s *settings) bool { return s.listen == ":2" }},
+		{name: "password in a flag", args: []string{"--database", "mysql://u:secret@h/n"}, want: "must not be in a flag"},
+		{name: "password in the environment", env: []string{"TOKENWIRE_DATABASE", "mysql://u:secret@h/n"}, look: func(s *settings) bool {
+			return s.database == "mysql://u:secret@h/n" && !strings.Contains(s.databaseShown, "secret") && s.key.File == "tokenwire.key"
+		}},
+		{name: "password apart", args: []string{"--database", "mysql://u@h/n"}, env: []string{"TOKENWIRE_DATABASE_PASSWORD", "s/p@ce"}, look: func(s *settings) bool {
+			return s.database == "mysql://u:s%2Fp%40ce@h/n" && s.databaseShown == "mysql://u@h/n"
+		}},
+		{name: "unknown flag", args: []string{"--nope"}, want: "not defined"},
+		{name: "unknown argument", args: []string{"serve"}, want: "unknown argument"},
+		{name: "bad variable", env: []string{"TOKENWIRE_EVENTS_KEPT", "soon"}, want: "TOKENWIRE_EVENTS_KEPT"},
+		{name: "bad key", env: []string{"TOKENWIRE_KEY", "abc"}, want: "64 hexadecimal digits"},
+		{name: "missing file", env: []string{"TOKENWIRE_ADMIN_PASSWORD_FILE", "/does/not/exist"}, want: "TOKENWIRE_ADMIN_PASSWORD_FILE"},
+		{name: "key file", env: []string{"TOKENWIRE_KEY_FILE", "/does/not/exist"}, look: func(s *settings) bool { return s.key.File == "/does/not/exist" && s.key.Key == nil }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := readSettings(test.args, env(test.env...), io.Discard)
+			switch {
+			case test.want == "" && err != nil:
+				t.Error(err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("got %v, want an error with %q", err, test.want)
+			case test.look != nil && !test.look(s):
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
+}
+
+// TestRun starts Tokenwire as main does and stops it as a signal does.
+func TestRun(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"--listen", "127.0.0.1:0", "--database", "sqlite:" + filepath.Join(t.TempDir(), "t.db")}, env("TOKENWIRE_ADMIN_PASSWORD", "correct horse"), w, io.Discard)
+		w.Close()
+	}()
+	buffer := make([]byte, 1000)
+	n, err := r.Read(buffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, r)
+	_, rest, _ := strings.Cut(string(buffer[:n]), " is at ")
+	address, _, _ := strings.Cut(rest, ",")
+	response, err := http.Get(address + "/readyz")
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("readyz: %v %v", response, err)
+	}
+	if err == nil {
+		response.Body.Close()
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
