@@ -7,21 +7,9 @@
  *     const api = new Api("wss://tokens.example/api", { token: "twt_…" });             // anywhere else
  *     api.on("/v1/api-tokens/enabled-changed", ({ tokenId, enabled }) => console.log(tokenId, enabled));
  *     const token = await api.call("/v1/api-tokens/create", "name");                   // params by position
- *     await api.with({ signal, timeout: 5_000 }).call("/v1/api-tokens/delete", token.id);
- *     await api.callNamed("/v1/api-tokens/read", { options: { limit: 10 } }, { signal });
  *
  * It connects at the first call(), on() or connect(), and again whenever the connection breaks, until close().
- * Promises:
- * - Order. Calls are sent in the order made. Notifications arrive in the server's order; what awaits a reply runs
- *   before the listeners of notifications that came after it.
- * - Resume. A new connection starts after the last notification whose listeners have returned: nothing is missed.
- *   Where that cannot be, or another user has signed in, "reset" comes before any later notification: read anew.
- *   User and permissions are told by each "/v1/session/ready"; they may have changed while there was no connection.
- * - At most once. A call that was sent is never sent again. One whose answer cannot come fails with an ApiError (or
- *   the signal's reason); its `data.outcome` is "unknown", or "not-sent" if it never left.
- * - An end is an end. Once the credential has ended, only signIn() or reconnect() connects again.
- * - No secret is in a URL, a message, a log or what console.log(api) shows.
- * It will not repeat calls, keep the app's data, wait for promises that listeners return, or renew a credential.
+ * client.d.ts beside it has the types, and the promises: of order, of resuming, of what is never repeated.
  */
 const CALL_TIMEOUT_MS = 30_000; // a call's whole life, the wait for a connection included; 0 is none
 const CONNECT_TIMEOUT_MS = 15_000; // browsers alone would try for minutes
@@ -36,35 +24,13 @@ const FRAME_MAX_BYTES = 64 * 1024; // the server closes on more, which would cos
 
 const CREDENTIAL_ENDED = 4401; // close codes
 const PROTOCOL_BROKEN = [1003, 1007, 1008, 1009];
-const SOCKET_OPEN = 1;
+const SOCKET_OPEN = 1; // readyState
 const SUBPROTOCOL = "tokenwire.v1";
 const TOKEN_FORM = /^[\w!#$%&'*+\-.^`|~]+$/; // what a sub-protocol may hold (RFC 9110)
-/**
- * @typedef {{ id: string, name: string, prefix: string, enabled: boolean, permissions: Record<string, true>,
- *   effectivePermissions: string[], version: number, createdAt: string, updatedAt: string, expiresAt: string | null,
- *   lastUsedAt: string | null, token?: string }} Token  `token`, the secret, only in create's result
- * @typedef {{ id: string, username: string }} User
- * @typedef {{ session: string, expiresAt: string, user: User }} SignIn
- * @typedef {{ position: string, time: string, by: any }} Change  what every notification of a change holds
- * @typedef {{ connectionId: string, user: User, permissions: Record<string, boolean>, position: string,
- *   reset: boolean }} Ready
- * @typedef {"idle" | "connecting" | "live" | "waiting" | "ended" | "closed"} State
- * @typedef {{ state: State, inMs?: number, retryAt?: number, code?: number, reason?: string }} StateChange
- *   "waiting" has inMs, retryAt (ms since 1970) and the close's code; "ended" has the reason
- * @typedef {{ "/v1/api-tokens/created": Change & { token: Token }, "/v1/api-tokens/updated": Change & { token: Token },
- *   "/v1/api-tokens/deleted": Change & { tokenId: string },
- *   "/v1/api-tokens/enabled-changed": Change & { tokenId: string, enabled: boolean, version: number },
- *   "/v1/api-tokens/permissions-changed": Change & { tokenId: string, permissions: Record<string, true>,
- *     effectivePermissions: string[], version: number },
- *   "/v1/session/permissions-changed": Change & { permissions: Record<string, boolean> },
- *   "/v1/session/ended": { reason: string }, "/v1/session/ready": Ready,
- *   "/v1/session/heartbeat": { position: string }, "state": StateChange, "reset": Ready }} Events
- * @typedef {{ signal?: AbortSignal, timeout?: number }} CallOptions  timeout in ms, 0 is none
- * @typedef {{ token?: string | null, since?: string | null, timeout?: number, WebSocket?: any }} Options
- *   since: a `position` to start after; timeout: of calls that name none; WebSocket: a class to use instead
- * @typedef {{ id: number, method: string, text: string, sent: boolean, resolve: (result: any) => void,
- *   reject: (reason: any) => void, release: () => void }} Call
- */
+
+/** @import { CallOptions, Options, Ready, SignIn, State } from "./client.d.ts" */
+/** @typedef {{ id: number, method: string, text: string, sent: boolean, resolve: (result: any) => void,
+ *   reject: (reason: any) => void, release: () => void }} Call */
 
 /** Why a call failed. `code` is the server's number (404, -32602 …) or the client's own word: "connection-lost",
  * "timeout", "closed", "ended", "queue-full", "too-large"; the latter have `data.outcome`. */
@@ -80,23 +46,18 @@ export class ApiError extends Error {
 }
 
 export class Api {
-  #url;
-  #WebSocket;
-  #timeout;
+  #url; #WebSocket; #timeout;
   #credential; // a function, because devtools show the values of private members
   /** @type {string | null} */ #position;
-  /** @type {State} */ #state = "idle";
-  /** @type {Ready | null} */ #ready = null;
+  /** @type {State} */ #state = "idle"; /** @type {Ready | null} */ #ready = null;
   /** @type {any} */ #socket = null;
   /** @type {any} the silence watch, or the wait for the next attempt */ #timer;
-  /** @type {any} */ #settling;
-  /** @type {AbortController | null} */ #probing = null;
+  /** @type {any} */ #settling; /** @type {AbortController | null} */ #probing = null;
   /** @type {string | null} */ #endReason = null;
   /** @type {{ resolve: Function, reject: Function }[]} what connect() has promised */ #waiters = [];
   /** @type {string | null} why nothing more can be called */ #over = null;
   #closing = new AbortController();
-  #attempt = 0;
-  #lastId = 0;
+  #attempt = 0; #lastId = 0;
   /** @type {Map<number, Call>} in the order made */ #queue = new Map();
   /** @type {Map<number, Call>} */ #sent = new Map();
   /** @type {Map<string, Set<{ fn: Function }>>} */ #listeners = new Map();
@@ -115,12 +76,10 @@ export class Api {
   /** Signs in without connecting; in a page the session's cookie is set too. @param {string | URL | undefined} url
    * @param {string} username @param {string} password @returns {Promise<SignIn>} */
   static async signIn(url, username, password) {
-    const params = [username, password];
-    return post(endpoint(url), null, "/v1/session/sign-in", params, AbortSignal.timeout(CALL_TIMEOUT_MS));
+    return post(endpoint(url), null, "/v1/session/sign-in", [username, password], AbortSignal.timeout(CALL_TIMEOUT_MS));
   }
 
-  /** Signs in and connects with the new session.
-   * @param {string} username @param {string} password @returns {Promise<SignIn>} */
+  /** Connects as that user. @param {string} username @param {string} password @returns {Promise<SignIn>} */
   async signIn(username, password) {
     const answer = await Api.signIn(this.#url, username, password);
     this.#credential = credential(answer.session);
@@ -163,18 +122,11 @@ export class Api {
   call(method, ...params) { return this.#request(method, trimmed(params)); }
   /** @param {string} method @param {object} params by name @param {CallOptions} [options] @returns {Promise<any>} */
   callNamed(method, params, options) { return this.#request(method, params, options); }
-  /** Options for a call by position: `api.with({ signal, timeout }).call(method, ...params)`.
-   * @param {CallOptions} options @returns {{ call: (method: string, ...params: any[]) => Promise<any> }} */
-  with(options) {
-    return { call: (method, ...params) => this.#request(method, trimmed(params), options) };
-  }
+  /** api.with({ signal }).call(method, ...params) @param {CallOptions} options @returns {{ call: Api["call"] }} */
+  with(options) { return { call: (method, ...params) => this.#request(method, trimmed(params), options) }; }
 
   /** Hears a notification, "state", "reset", or "*" (every notification). Returns what unsubscribes.
-   * @template {keyof Events} M
-   * @overload @param {M} method @param {(params: Events[M]) => void} fn @returns {() => void} */
-  /** @overload @param {"*"} method @param {(method: string, params: any) => void} fn @returns {() => void} */
-  /** @overload @param {string} method @param {(params: any) => void} fn @returns {() => void} */
-  /** @param {string} method @param {Function} fn @returns {() => void} */
+   * @param {string} method @param {Function} fn @returns {() => void} */
   on(method, fn) {
     if (typeof fn !== "function") throw new TypeError("Tokenwire: on() needs a function");
     if (this.#state === "closed") return () => {};
@@ -403,11 +355,10 @@ export class Api {
   }
 }
 
-// `using api = new Api()` and `await using`, where the language has them.
+// `using api = new Api()`, where the language has it.
 if (Symbol.dispose) Object.defineProperty(Api.prototype, Symbol.dispose, { value: Api.prototype.close });
 
-/** @param {string | URL} [url] */
-function endpoint(url) {
+function endpoint(/** @type {string | URL | undefined} */ url) {
   const end = url === undefined ? new URL("/api", import.meta.url) : new URL(url, globalThis.location?.href);
   end.protocol = end.protocol.replace(/^http/, "ws");
   if (!/^wss?:$/.test(end.protocol)) throw new TypeError("Tokenwire: the URL must be ws(s): or http(s):");
@@ -442,8 +393,7 @@ function failure(code, message, method, sent = false) {
   return new ApiError(code, message, { method, data: { outcome: sent ? "unknown" : "not-sent" } });
 }
 
-/** Without the undefined at the end, which JSON would make null. @param {any[]} params */
+/** @param {any[]} params without the undefined at the end, which JSON would make null */
 const trimmed = (params) => params.slice(0, params.findLastIndex((param) => param !== undefined) + 1);
 
-/** A listener's fault is its own. @param {unknown} error */
-const report = (error) => (globalThis.reportError ?? console.error)(error);
+const report = (/** @type {unknown} */ error) => (globalThis.reportError ?? console.error)(error); // a listener's fault

@@ -1,0 +1,170 @@
+/**
+ * The types of client.js, the Tokenwire client, and what it promises.
+ *
+ *     import { Api, ApiError } from "/client.js";
+ *     const api = new Api();                                              // in a page, with the cookie's session
+ *     const token = await api.call("/v1/api-tokens/create", "name");                         // params by position
+ *     await api.with({ signal, timeout: 5_000 }).call("/v1/api-tokens/delete", token.id);
+ *     await api.callNamed("/v1/api-tokens/read", { options: { limit: 10 } }, { signal });    // params by name
+ *
+ * - Order. Calls are sent in the order made. Notifications arrive in the server's order; what awaits a reply runs
+ *   before the listeners of notifications that came after it.
+ * - Resume. A new connection starts after the last notification whose listeners have returned: nothing is missed.
+ *   Where that cannot be, or another user has signed in, "reset" comes before any later notification: read anew.
+ *   User and permissions are told by each "/v1/session/ready"; they may have changed while there was no connection.
+ * - At most once. A call that was sent is never sent again. One whose answer cannot come fails with an ApiError (or
+ *   the signal's reason); its `data.outcome` is "unknown", or "not-sent" if it never left.
+ * - An end is an end. Once the credential has ended, only signIn() or reconnect() connects again.
+ * - No secret is in a URL, a message, a log or what console.log(api) shows.
+ *
+ * It will not repeat calls, keep the app's data, wait for promises that listeners return, or renew a credential.
+ */
+
+export interface Token {
+  id: string;
+  name: string;
+  /** The first characters of the secret, to recognise it by. */
+  prefix: string;
+  enabled: boolean;
+  /** What the token was given. */
+  permissions: Record<string, true>;
+  /** What of it the owner holds, in order. */
+  effectivePermissions: string[];
+  /** Grows by 1 with each change. */
+  version: number;
+  createdAt: string;
+  updatedAt: string;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+  /** The secret: only in the result of create, and never to be had again. */
+  token?: string;
+}
+
+export interface User {
+  id: string;
+  username: string;
+}
+
+export interface SignIn {
+  session: string;
+  expiresAt: string;
+  user: User;
+}
+
+/** What every notification of a change holds. */
+export interface Change {
+  position: string;
+  time: string;
+  by: any;
+}
+
+export interface Ready {
+  connectionId: string;
+  user: User;
+  permissions: Record<string, boolean>;
+  position: string;
+  /** What came before position cannot be told: read anew. */
+  reset: boolean;
+}
+
+export type State = "idle" | "connecting" | "live" | "waiting" | "ended" | "closed";
+
+export interface StateChange {
+  state: State;
+  /** Of "waiting": the pause before the next attempt. */
+  inMs?: number;
+  /** Of "waiting": when that will be, in ms since 1970. */
+  retryAt?: number;
+  /** Of "waiting": the close code of the connection that broke. */
+  code?: number;
+  /** Of "ended" and "closed". */
+  reason?: string;
+}
+
+export interface PermissionsChanged extends Change {
+  tokenId: string;
+  permissions: Record<string, true>;
+  effectivePermissions: string[];
+  version: number;
+}
+
+/** What on() can hear, and what its listeners are given. */
+export interface Events {
+  "/v1/api-tokens/created": Change & { token: Token };
+  "/v1/api-tokens/updated": Change & { token: Token };
+  "/v1/api-tokens/deleted": Change & { tokenId: string };
+  "/v1/api-tokens/enabled-changed": Change & { tokenId: string; enabled: boolean; version: number };
+  "/v1/api-tokens/permissions-changed": PermissionsChanged;
+  "/v1/session/permissions-changed": Change & { permissions: Record<string, boolean> };
+  "/v1/session/ended": { reason: string };
+  "/v1/session/ready": Ready;
+  "/v1/session/heartbeat": { position: string };
+  /** The client's own: what has become of the connection. */
+  state: StateChange;
+  /** The client's own: changes have been missed, or the user is another one; read anew. */
+  reset: Ready;
+}
+
+export interface CallOptions {
+  /** Gives the call up; the server is told, so that it stops working on it. */
+  signal?: AbortSignal;
+  /** Of the whole call, in ms; 0 is none. */
+  timeout?: number;
+}
+
+export interface Options {
+  /** A session (tws_…) or an API token (twt_…); without one a browser sends the cookie that sign-in has set. */
+  token?: string | null;
+  /** A `position` to start after. */
+  since?: string | null;
+  /** Of calls that name none, in ms; 30,000 by default, 0 is none. */
+  timeout?: number;
+  /** A class to use instead of globalThis.WebSocket. */
+  WebSocket?: any;
+}
+
+/** Why a call failed. */
+export class ApiError extends Error {
+  constructor(code: number | string, message: string, details?: { data?: any; method?: string });
+  /** The server's number (404, -32602 …) or the client's own word: "connection-lost", "timeout", "closed", "ended",
+   * "queue-full", "too-large". The latter have `data.outcome`. */
+  code: number | string;
+  data: any;
+  method: string | undefined;
+}
+
+export class Api {
+  /** @param url ws(s):, http(s):, or relative to the page; by default /api where client.js came from. */
+  constructor(url?: string | URL, options?: Options);
+
+  /** Signs in without connecting; in a page the session's cookie is set too. */
+  static signIn(url: string | URL | undefined, username: string, password: string): Promise<SignIn>;
+
+  /** Signs in and connects with the new session. */
+  signIn(username: string, password: string): Promise<SignIn>;
+
+  readonly state: State;
+  /** Up to where everything has been told; `new Api(url, { since })` goes on from there. */
+  readonly position: string | null;
+  /** The same as connect(). */
+  readonly ready: Promise<Ready>;
+
+  /** Resolves when the connection is live; rejects when it can no longer become so. */
+  connect(): Promise<Ready>;
+  /** Tries now instead of when the pause is over; also after the credential has ended (there is a new cookie). */
+  reconnect(): void;
+  /** Ends everything for good: calls under way fail with "closed", no timer or socket stays. */
+  close(): void;
+
+  /** Calls a method with params by position, and resolves with its result. */
+  call(method: string, ...params: any[]): Promise<any>;
+  /** Calls a method with params by name. */
+  callNamed(method: string, params: object, options?: CallOptions): Promise<any>;
+  /** Options for a call by position: `api.with({ signal, timeout }).call(method, ...params)`. */
+  with(options: CallOptions): { call(method: string, ...params: any[]): Promise<any> };
+
+  /** Hears a notification, "state", "reset", or "*" (every notification). Returns what unsubscribes. */
+  on<M extends keyof Events>(method: M, fn: (params: Events[M]) => void): () => void;
+  on(method: "*", fn: (method: string, params: any) => void): () => void;
+  on(method: string, fn: (params: any) => void): () => void;
+}
