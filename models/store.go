@@ -135,11 +135,11 @@ const pingName = "ping"
 
 func (s *Store) now() Time { return TimeOf(s.options.Now()) }
 
-// transact runs f in a transaction and repeats it when it lost to another one. COMMIT is not repeated: what it answers
-// with an error may have taken effect, and is returned as errInDoubt.
+// transact runs f in a transaction and repeats it when it lost to another one. A COMMIT that fails otherwise may have
+// taken effect: its error is inDoubt.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 	for attempt := 1; ; attempt++ {
-		err := once(s.write.WithContext(ctx), f)
+		err := once(ctx, s.write, f)
 		if err == nil || !transient(err) || attempt == maxAttempts {
 			return err
 		}
@@ -157,8 +157,8 @@ type inDoubt struct{ error }
 
 func (e inDoubt) Unwrap() error { return e.error }
 
-func once(db *gorm.DB, f func(tx *gorm.DB) error) (err error) {
-	tx := db.Begin()
+func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
+	tx := db.WithContext(ctx).Begin()
 	if tx.Error != nil {
 		return tx.Error
 	}
@@ -170,6 +170,9 @@ func once(db *gorm.DB, f func(tx *gorm.DB) error) (err error) {
 	}()
 	if err := f(tx); err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // known not to be committed, which COMMIT's own error could not say
+		return ctx.Err()
 	}
 	committed = true
 	if err := tx.Commit().Error; err != nil {
