@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	greet(stdout, listener.Addr(), set, made, password)
+	greet(stdout, shown(listener.Addr()), set, made, password)
 	err = srv.Serve(ctx, listener)
 	fmt.Fprintln(stdout, "Tokenwire has stopped.")
 	return err
@@ -90,7 +91,15 @@ func firstAdministrator(ctx context.Context, store *models.Store, given models.S
 	return made, random, err
 }
 
-func greet(w io.Writer, address net.Addr, set *settings, made bool, password string) {
+// shown returns an address that a browser on this machine can open.
+func shown(address net.Addr) string {
+	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return address.String()
+}
+
+func greet(w io.Writer, address string, set *settings, made bool, password string) {
 	fmt.Fprintf(w, "Tokenwire %s is at http://%s, its database is %s.\n", version, address, set.databaseShown)
 	switch {
 	case made && password != "":

@@ -65,7 +65,7 @@ func (c *change) record(userID, method, tokenID string, params any) error {
 	var who *by
 	if c.by.Identity != nil {
 		who = &by{UserID: c.by.UserID, Username: c.by.Username}
-		if c.by.UserID == userID {
+		if c.by.UserID == userID && c.by.Credential.ID != "" { // who signs in has none yet
 			who.Credential = &c.by.Credential
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 	"gorm.io/gorm"
@@ -87,7 +88,15 @@ func Away(err error) bool {
 	var netErr net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClosed) || sqliteAway(err)
+		errors.Is(err, context.DeadlineExceeded) || isClosed(err) || sqliteAway(err)
 }
 
-var errClosed = errors.New("sql: database is closed")
+// isClosed finds database/sql's own error for a pool that is closed, which it does not export.
+func isClosed(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "sql: database is closed")
+}
+
+// FormatError says, in words for people, how a value in JSON must be written.
+type FormatError string
+
+func (e FormatError) Error() string { return string(e) }

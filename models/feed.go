@@ -237,7 +237,7 @@ func (s *Store) ReadEvents(ctx context.Context, caller *Identity, o EventsOption
 		if o.After != "" {
 			p, err := ParsePosition(o.After)
 			if err != nil {
-				return invalid("after", "after must be a next from an earlier answer")
+				return invalid("options.after", "after must be a next from an earlier answer")
 			}
 			if ok, err := s.kept(ctx, caller.UserID, p); err != nil {
 				return err

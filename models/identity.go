@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"maps"
 	"slices"
 
@@ -35,12 +34,12 @@ type Grants map[string]bool
 func (g *Grants) UnmarshalJSON(b []byte) error {
 	var values map[string]*bool
 	if err := json.Unmarshal(b, &values); err != nil || values == nil {
-		return errors.New("permissions are an object of booleans, each id once")
+		return FormatError("permissions are an object of booleans, each id once")
 	}
 	*g = make(Grants, len(values))
 	for id, on := range values {
 		if on == nil {
-			return errors.New("permissions are an object of booleans, each id once")
+			return FormatError("permissions are an object of booleans, each id once")
 		}
 		(*g)[id] = *on
 	}
@@ -132,7 +131,7 @@ const (
 // Authenticate returns the identity of whoever holds the credential, or ErrUnauthorized for every kind of bad one. The
 // position is read before the permissions: what changes in between is also an event after the position.
 func (s *Store) Authenticate(ctx context.Context, credential Secret) (*Identity, error) {
-	kind, id, ok := parseCredential(credential.s)
+	kind, id, ok := parseCredential(credential.Reveal())
 	if !ok {
 		return nil, ErrUnauthorized
 	}

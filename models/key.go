@@ -20,7 +20,12 @@ import (
 
 // Key is the 256-bit key under which secrets are stored. It never enters the database, and like a [Secret] it redacts
 // itself wherever it is printed.
-type Key struct{ bytes [32]byte }
+type Key struct{ raw Secret }
+
+// keySize is a key's length in bytes.
+const keySize = 32
+
+func (k Key) bytes() []byte { return []byte(k.raw.Reveal()) }
 
 // String redacts.
 func (Key) String() string { return redacted }
@@ -36,13 +41,11 @@ func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // ParseKey reads a key of 64 hexadecimal digits.
 func ParseKey(s Secret) (Key, error) {
-	var k Key
-	b, err := hex.DecodeString(strings.TrimSpace(s.s))
-	if err != nil || len(b) != len(k.bytes) {
-		return k, errors.New("the key must be 64 hexadecimal digits (openssl rand -hex 32)")
+	b, err := hex.DecodeString(strings.TrimSpace(s.Reveal()))
+	if err != nil || len(b) != keySize {
+		return Key{}, errors.New("the key must be 64 hexadecimal digits (openssl rand -hex 32)")
 	}
-	copy(k.bytes[:], b)
-	return k, nil
+	return Key{NewSecret(string(b))}, nil
 }
 
 // ReadKey reads the key file.
@@ -51,7 +54,7 @@ func ReadKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	k, err := ParseKey(Secret{string(b)})
+	k, err := ParseKey(NewSecret(string(b)))
 	if err != nil {
 		return k, fmt.Errorf("%s: %w", path, err)
 	}
@@ -61,14 +64,15 @@ func ReadKey(path string) (Key, error) {
 // createKey writes a new random key to path, readable by its owner only, and returns once it is on the disk. It never
 // overwrites a file. The file appears whole under its name or not at all: it is written beside it and linked there.
 func createKey(path string) (Key, error) {
-	var k Key
-	rand.Read(k.bytes[:])
+	var random [keySize]byte
+	rand.Read(random[:])
+	k := Key{NewSecret(string(random[:]))}
 	f, err := os.CreateTemp(filepath.Dir(path), ".tokenwire-key-*") // mode 0600
 	if err != nil {
 		return k, err
 	}
 	defer os.Remove(f.Name())
-	_, err = fmt.Fprintln(f, hex.EncodeToString(k.bytes[:]))
+	_, err = fmt.Fprintln(f, hex.EncodeToString(random[:]))
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), path)
@@ -102,7 +106,7 @@ type meta struct {
 func (meta) TableName() string { return "meta" }
 
 func (k Key) check() string {
-	h := hmac.New(sha256.New, k.bytes[:])
+	h := hmac.New(sha256.New, k.bytes())
 	h.Write([]byte("tokenwire key check"))
 	return hex.EncodeToString(h.Sum(nil))
 }

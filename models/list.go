@@ -48,11 +48,11 @@ func (o *OrderBy) UnmarshalJSON(b []byte) error {
 	}
 	var pairs [][2]string
 	if err := json.Unmarshal(b, &pairs); err != nil || len(pairs) == 0 || len(pairs) > maxOrderBy {
-		return fmt.Errorf(`orderBy is a column's name or [["name","asc"|"desc"], …], each column once`)
+		return FormatError(`orderBy is a column's name or [["name","asc"|"desc"], …], each column once`)
 	}
 	for _, p := range pairs {
 		if p[1] != "asc" && p[1] != "desc" {
-			return fmt.Errorf(`a direction is "asc" or "desc"`)
+			return FormatError(`a direction is "asc" or "desc"`)
 		}
 		*o = append(*o, Order{p[0], p[1] == "desc"})
 	}
@@ -77,7 +77,7 @@ func (m *Match) UnmarshalJSON(b []byte) error {
 	}
 	var pair [2]string
 	if err := json.Unmarshal(b, &pair); err != nil || pair[0] != "like" {
-		return fmt.Errorf(`a condition is "x" for equal or ["like","x"] for contains`)
+		return FormatError(`a condition is "x" for equal or ["like","x"] for contains`)
 	}
 	m.Text, m.Like = pair[1], true
 	return nil

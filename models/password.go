@@ -35,7 +35,7 @@ var argonSlots = semaphore.NewWeighted(int64(runtime.NumCPU()))
 
 // hashPassword returns password's hash in PHC form: $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
 func hashPassword(ctx context.Context, param string, password Secret) (string, error) {
-	if n := utf8.RuneCountInString(password.s); n < minPassword || n > maxPassword {
+	if n := utf8.RuneCountInString(password.Reveal()); n < minPassword || n > maxPassword {
 		return "", invalid(param, fmt.Sprintf("a password has %d to %d characters", minPassword, maxPassword))
 	}
 	salt := make([]byte, argonSalt)
@@ -60,7 +60,7 @@ func verifyPassword(ctx context.Context, hash string, password Secret) (bool, er
 	salt, _ := base64.RawStdEncoding.DecodeString(salt64)
 	want, _ := base64.RawStdEncoding.DecodeString(want64)
 	known := version == argon2.Version && memory == argonMemory && passes == argonTime && lanes == argonLanes && len(want) == argonHash
-	if utf8.RuneCountInString(password.s) > maxPassword {
+	if utf8.RuneCountInString(password.Reveal()) > maxPassword {
 		password, known = Secret{}, false
 	}
 	sum, err := argon(ctx, password, salt)
@@ -72,5 +72,5 @@ func argon(ctx context.Context, password Secret, salt []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer argonSlots.Release(1)
-	return argon2.IDKey([]byte(password.s), salt, argonTime, argonMemory, argonLanes, argonHash), nil
+	return argon2.IDKey([]byte(password.Reveal()), salt, argonTime, argonMemory, argonLanes, argonHash), nil
 }

@@ -12,19 +12,27 @@ import (
 )
 
 // Secret is a string that shows itself to nobody: printed, marshalled or logged it is "[redacted]". Reveal alone gives
-// what it holds.
-type Secret struct{ s string }
+// what it holds. The zero value holds nothing.
+//
+// Methods do not suffice for that: fmt, and all that is built on it, calls none of a value in an unexported field, nor
+// for a verb that it calls wrong, but prints the fields. So the string is in a closure, where reflection cannot follow.
+type Secret struct{ reveal func() string }
 
 const redacted = "[redacted]"
 
 // NewSecret wraps s.
-func NewSecret(s string) Secret { return Secret{s} }
+func NewSecret(s string) Secret { return Secret{func() string { return s }} }
 
 // Reveal returns the secret itself.
-func (s Secret) Reveal() string { return s.s }
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}
 
 // IsZero reports whether there is no secret.
-func (s Secret) IsZero() bool { return s.s == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String redacts.
 func (Secret) String() string { return redacted }
@@ -62,7 +70,7 @@ func mintCredential(prefix, id string) Secret {
 	var random [32]byte
 	rand.Read(random[:])
 	body := prefix + id + "_" + fixedBase62(new(big.Int).SetBytes(random[:]), secretDigits)
-	return Secret{body + "_" + checksum(body)}
+	return NewSecret(body + "_" + checksum(body))
 }
 
 // parseCredential takes a credential's text apart without looking anything up. It accepts exactly what mintCredential
@@ -105,8 +113,8 @@ func fixedBase62(n *big.Int, digits int) string {
 // mac is what is stored of a credential: HMAC-SHA-256(key, SHA-256(secret)). The secret has 256 random bits, so that no
 // slow hash is needed; the key keeps a copy of the database from being of use.
 func (k Key) mac(s Secret) []byte {
-	digest := sha256.Sum256([]byte(s.s))
-	h := hmac.New(sha256.New, k.bytes[:])
+	digest := sha256.Sum256([]byte(s.Reveal()))
+	h := hmac.New(sha256.New, k.bytes())
 	h.Write(digest[:])
 	return h.Sum(nil)
 }

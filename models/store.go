@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -136,10 +137,13 @@ const pingName = "ping"
 func (s *Store) now() Time { return TimeOf(s.options.Now()) }
 
 // transact runs f in a transaction and repeats it when it lost to another one. A COMMIT that fails otherwise may have
-// taken effect: its error is inDoubt.
+// taken effect: its error is inDoubt. A caller who has gone is told so, whatever the driver made of it at that moment.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 	for attempt := 1; ; attempt++ {
 		err := once(ctx, s.write, f)
+		if ctx.Err() != nil && !decided(err) {
+			return ctx.Err()
+		}
 		if err == nil || !transient(err) || attempt == maxAttempts {
 			return err
 		}
@@ -150,6 +154,13 @@ func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// decided reports whether a transaction came to an end of its own: it was committed, or perhaps, or refused.
+func decided(err error) bool {
+	var refused *Error
+	var doubt inDoubt
+	return err == nil || errors.As(err, &refused) || errors.As(err, &doubt)
 }
 
 // inDoubt marks the error of a COMMIT that was sent and did not succeed: whether it took effect is not known.
@@ -175,8 +186,9 @@ func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
 		return ctx.Err()
 	}
 	committed = true
-	if err := tx.Commit().Error; err != nil {
+	err := tx.Commit().Error
+	if err != nil && !errors.Is(err, sql.ErrTxDone) { // that one: rolled back as ctx ended, just before COMMIT was sent
 		return inDoubt{err}
 	}
-	return nil
+	return err
 }

@@ -1,9 +1,6 @@
 package models
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Time is a moment in milliseconds since 1970-01-01 UTC. In JSON it is RFC 3339 in UTC with milliseconds.
 type Time int64
@@ -30,10 +27,10 @@ func (t Time) MarshalText() ([]byte, error) { return t.Std().AppendFormat(nil, t
 func (t *Time) UnmarshalText(text []byte) error {
 	parsed, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
-		return fmt.Errorf("not an RFC 3339 time such as 2027-01-31T12:00:00Z")
+		return FormatError("not an RFC 3339 time such as 2027-01-31T12:00:00Z")
 	}
 	if *t = TimeOf(parsed); *t < 0 || *t > maxTime {
-		return fmt.Errorf("the year must be from 1970 to 9999")
+		return FormatError("the year must be from 1970 to 9999")
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (s *Store) CreateUser(ctx context.Context, by Actor, username string, o Cre
 	hash := ""
 	if o.Password != "" {
 		var err error
-		if hash, err = hashPassword(ctx, "options.password", Secret{o.Password}); err != nil {
+		if hash, err = hashPassword(ctx, "options.password", NewSecret(o.Password)); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Store) Bootstrap(ctx context.Context, password Secret) (bool, error) {
 	for _, p := range builtins {
 		permissions[p.ID] = true
 	}
-	_, err := s.CreateUser(ctx, Actor{ChangeID: NewChangeID()}, "admin", CreateUserOptions{password.s, permissions})
+	_, err := s.CreateUser(ctx, Actor{ChangeID: NewChangeID()}, "admin", CreateUserOptions{password.Reveal(), permissions})
 	var refused *Error
 	if errors.As(err, &refused) && refused.Code == Conflict { // another node was faster
 		return false, nil

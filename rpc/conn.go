@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,17 +17,26 @@ import (
 // from any.
 type Transport interface {
 	// Read returns the next message, which is valid until the next call. It calls idle each time before it waits for
-	// the peer. A peer that breaks the transport's own rules is the transport's to close.
+	// the peer. Of a peer that breaks the transport's rules the error is a *Refusal; Read may be called again after it.
 	Read(idle func()) ([]byte, error)
 	// Write takes a message, which it does not keep, and may hold it back until Flush.
 	Write(message []byte) error
 	// Flush returns when what was written has been handed on, within a bounded time.
 	Flush() error
-	// Close says why and ends the connection.
+	// Close says why, and no more can be written. It does not wait: Read goes on for a bounded time, until the peer has
+	// gone.
 	Close(code int, reason string)
 	// Abort ends the connection at once: Read and Flush return.
 	Abort()
 }
+
+// Refusal is a Transport's error for a peer that is to be sent away.
+type Refusal struct {
+	Code   int // of the close frame
+	Reason string
+}
+
+func (r *Refusal) Error() string { return r.Reason }
 
 // Conn is one connection: an identity that follows the feed, and an outbox.
 type Conn struct {
@@ -45,7 +55,7 @@ type Conn struct {
 	factsAt  int64           // events up to here are known to who
 
 	mu      sync.Mutex
-	cancels map[string]context.CancelFunc // of the calls under way, by request id
+	cancels map[string]*context.CancelFunc // of the calls under way, by request id
 }
 
 // The methods of notifications that are not events.
@@ -142,10 +152,16 @@ func (c *Conn) read(ctx context.Context) {
 	idle := c.out.drain
 	for {
 		message, err := c.transport.Read(idle)
-		if err != nil {
+		var refusal *Refusal
+		switch {
+		case err == nil:
+			c.handle(ctx, message)
+		case errors.As(err, &refusal):
+			c.out.end(nil, "", refusal.Code, refusal.Reason)
+			c.out.settle()
+		default:
 			return
 		}
-		c.handle(ctx, message)
 	}
 }
 
@@ -157,50 +173,54 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	}
 	if r.method == methodCancel {
 		c.cancelCall(r.params)
-		if r.id != nil && c.out.begin("") {
-			c.out.reply("", appendResult(nil, r.id, []byte("null")), nil)
-		}
-		return
 	}
 	if m := c.service.methods[r.method]; m == nil || m.fast || r.err != nil {
-		if c.out.begin("") {
+		if c.out.begin("", 1) {
 			buffer := buffers.Get().(*[]byte)
-			c.out.reply("", c.some(c.service.answer(ctx, c.who.Load(), c.door, "", &r, *buffer)), buffer)
+			c.out.reply("", 1, c.service.answer(ctx, c.who.Load(), c.door, "", &r, *buffer), buffer)
 		}
 		return
 	}
 	changeID := models.NewChangeID()
-	if !c.out.begin(changeID) {
+	if !c.out.begin(changeID, 1) {
 		return
 	}
 	r.id, r.params = clone(r.id), clone(r.params) // the message is the transport's
 	ctx, done := c.cancellable(ctx, r.id)
 	c.calls.Go(func() {
 		defer done()
-		c.out.reply(changeID, c.some(c.service.answer(ctx, c.who.Load(), c.door, changeID, &r, nil)), nil)
+		c.out.reply(changeID, 1, c.service.answer(ctx, c.who.Load(), c.door, changeID, &r, nil), nil)
 	})
-}
-
-// some returns nil for an empty reply: a notification gets none.
-func (c *Conn) some(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
 }
 
 func (c *Conn) handleBatch(ctx context.Context, message []byte) {
 	requests, failed := parseBatch(clone(message))
-	changeID := models.NewChangeID()
-	if !c.out.begin(changeID) {
+	if failed != nil {
+		if c.out.begin("", 1) {
+			c.out.reply("", 1, appendError(nil, nullID, failed), nil)
+		}
 		return
 	}
-	if failed != nil {
-		c.out.reply(changeID, appendError(nil, nullID, failed), nil)
+	changeID := models.NewChangeID()
+	n := min(len(requests), maxUnderWay)
+	if !c.out.begin(changeID, n) {
 		return
+	}
+	ctxs := make([]context.Context, len(requests))
+	dones := make([]func(), len(requests))
+	for i := range requests {
+		ctxs[i], dones[i] = c.cancellable(ctx, requests[i].id)
 	}
 	c.calls.Go(func() {
-		c.out.reply(changeID, c.service.answerBatch(ctx, c.who.Load, c.door, changeID, requests), nil)
+		c.out.reply(changeID, n, answerBatch(requests, func(i int, b []byte) []byte {
+			if requests[i].method == methodCancel {
+				c.cancelCall(requests[i].params)
+			}
+			return c.service.answer(ctxs[i], c.who.Load(), c.door, changeID, &requests[i], b)
+		}), nil)
+		for _, done := range dones {
+			done()
+		}
 	})
 }
 
@@ -213,14 +233,16 @@ func (c *Conn) cancellable(ctx context.Context, id []byte) (context.Context, fun
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cancels == nil {
-		c.cancels = map[string]context.CancelFunc{}
+		c.cancels = map[string]*context.CancelFunc{}
 	}
-	c.cancels[string(id)] = cancel
+	c.cancels[string(id)] = &cancel
 	return ctx, func() {
 		cancel()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.cancels, string(id))
+		if c.cancels[string(id)] == &cancel { // and not that of a later call with the same id
+			delete(c.cancels, string(id))
+		}
 	}
 }
 
@@ -234,7 +256,7 @@ func (c *Conn) cancelCall(params []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cancel := c.cancels[string(p.ID)]; cancel != nil {
-		cancel()
+		(*cancel)()
 	}
 }
 

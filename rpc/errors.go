@@ -20,6 +20,7 @@ const (
 	CodeNotFound        = 404
 	CodeConflict        = 409
 	CodeGone            = 410
+	CodeTooLarge        = 413
 	CodeTooManyRequests = 429
 	CodeCancelled       = 499 // by $/cancelRequest; nginx's number for it, as HTTP has none
 	CodeUnavailable     = 503

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -13,9 +12,10 @@ import (
 
 // Bounds of a message. MaxMessage bounds its size.
 const (
-	MaxMessage = 64 << 10 // bytes: far beyond any sensible call
-	maxBatch   = 100      // calls in a batch
-	maxDepth   = 32       // arrays and objects inside each other: our params need 5
+	MaxMessage     = 64 << 10 // bytes: far beyond any sensible call
+	maxBatch       = 100      // calls in a batch
+	maxBatchAnswer = 1 << 20  // bytes, after which the calls that are left are not made
+	maxDepth       = 32       // arrays and objects inside each other: our params need 5
 )
 
 // request is one call as it stands in a message. Its slices belong to the message.
@@ -33,6 +33,8 @@ func invalidRequest(message string) *jsonrpc2.Error {
 }
 
 var errParse = &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the message is not JSON"}
+
+var errBatchAnswer = &jsonrpc2.Error{Code: CodeTooLarge, Message: "the answers of this batch are over 1 MiB; this call was not made, ask in smaller batches"}
 
 // parser takes messages apart. Names that come twice are let through here and refused where they stand: in the envelope
 // by parseRequest, in params by their decoder.
@@ -124,7 +126,7 @@ func parseRequest(d *jsontext.Decoder, message []byte) (r request, err error) {
 		return r, err
 	}
 	var version, method, params, id []byte
-	twice := false
+	twice, twoIDs := false, false
 	for d.PeekKind() == '"' {
 		token, err := d.ReadToken()
 		if err != nil {
@@ -149,6 +151,7 @@ func parseRequest(d *jsontext.Decoder, message []byte) (r request, err error) {
 			continue
 		}
 		twice = twice || *field != nil
+		twoIDs = twoIDs || field == &id && id != nil
 		end := int(d.InputOffset())
 		*field = message[end-len(value) : end]
 	}
@@ -156,6 +159,9 @@ func parseRequest(d *jsontext.Decoder, message []byte) (r request, err error) {
 		return r, err
 	}
 	r = request{id: id, params: params}
+	if twoIDs { // which one is meant cannot be told
+		r.id = nil
+	}
 	r.check(version, method, twice)
 	return r, nil
 }
@@ -170,7 +176,9 @@ func (r *request) check(version, method []byte, twice bool) {
 	switch {
 	case twice:
 		r.err = invalidRequest("a member comes twice")
-		r.id = nil
+		if !idOK {
+			r.id = nil
+		}
 	case !idOK:
 		r.err = invalidRequest("id must be a string, a number or null")
 		r.id = nil
@@ -229,8 +237,5 @@ func appendError(b, id []byte, e *jsonrpc2.Error) []byte {
 	b = append(b, `,"error":`...)
 	return append(append(b, marshalError(e)...), '}')
 }
-
-// errTransportGone is what Transports return when there is nobody to talk to any more.
-var errTransportGone = errors.New("the connection is gone")
 
 func clone(b []byte) []byte { return slices.Clone(b) }

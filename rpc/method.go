@@ -25,6 +25,10 @@ type Door struct {
 	// does not sign in.
 	SignedIn  func(session models.Secret, expires models.Time)
 	SignedOut func()
+	// Refused is why nobody is behind the call, where the transport knows more than that there is no good credential.
+	Refused error
+	// Identify says who calls now, for the later calls of a batch. A connection has its own way.
+	Identify func(ctx context.Context) (*models.Identity, error)
 }
 
 // caller is an identity and what is made of it once, for the method that is asked most.

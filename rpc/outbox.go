@@ -69,12 +69,12 @@ func (o *outbox) init(t Transport, m *metrics) {
 	o.changed.L = &o.mu
 }
 
-// begin takes a request under way, waiting for room. It reports false when there will be no more requests. It is called
-// by the reader only, which writes what it can before it waits.
-func (o *outbox) begin(changeID string) bool {
+// begin takes n requests under way that will get one reply, waiting for room. It reports false when there will be no more
+// requests. It is called by the reader only, which writes what it can before it waits.
+func (o *outbox) begin(changeID string, n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.underWay >= maxUnderWay && !o.ending && !o.closed {
+	for o.underWay+n > maxUnderWay && !o.ending && !o.closed {
 		if !o.writing && len(o.queue) > 0 {
 			o.write()
 		} else {
@@ -84,21 +84,21 @@ func (o *outbox) begin(changeID string) bool {
 	if o.ending || o.closed {
 		return false
 	}
-	o.underWay++
+	o.underWay += n
 	if changeID != "" {
 		o.changes = append(o.changes, changeID)
 	}
 	return true
 }
 
-// reply puts the answer of a request into the queue, and lets go what waited for it. Data is nil for a notification.
-func (o *outbox) reply(changeID string, data []byte, buffer *[]byte) {
+// reply puts the answer to n requests into the queue, and lets go what waited for it. There is no data for notifications.
+func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if data == nil {
-		o.answered(1)
+	if len(data) == 0 {
+		o.answered(n)
 	} else {
-		o.queue = append(o.queue, entry{data: data, buffer: buffer, answers: 1})
+		o.queue = append(o.queue, entry{data: data, buffer: buffer, answers: n})
 	}
 	if changeID == "" {
 		return // answered from memory: the reader writes when it has read what there is
@@ -258,9 +258,7 @@ func (o *outbox) send(batch []entry) bool {
 		e := &batch[i]
 		if e.code != 0 {
 			o.metrics.closed.WithLabelValues(strconv.Itoa(e.code)).Inc()
-			if o.transport.Flush() == nil {
-				o.transport.Close(e.code, e.reason)
-			}
+			o.transport.Close(e.code, e.reason)
 			return false
 		}
 		if o.transport.Write(e.data) != nil {

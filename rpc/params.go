@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/tokenwire/tokenwire/models"
 )
 
 // A param is a field of a method's params struct: its JSON name is its name, its place its position. It is required
@@ -77,10 +80,11 @@ func decodeEach(d *jsontext.Decoder, params []param, target reflect.Value, given
 		if err != nil {
 			return broken(err)
 		}
+		given[i] = true
 		if value.Kind() == 'n' && !params[i].required {
 			continue
 		}
-		if given[i] = true; value.Kind() == 'n' {
+		if value.Kind() == 'n' {
 			return invalidParam(params[i].name, params[i].name+" must be "+kindName(params[i].typ))
 		}
 		if err := json.Unmarshal(value, target.Elem().Field(i).Addr().Interface(), json.RejectUnknownMembers(true)); err != nil {
@@ -114,14 +118,15 @@ func indexOf(params []param, name string) int {
 func explain(p param, err error) error {
 	var semantic *json.SemanticError
 	var syntactic *jsontext.SyntacticError
+	var form models.FormatError
 	switch {
 	case errors.As(err, &semantic):
 		path := pathOf(p, semantic.JSONPointer)
 		switch {
 		case errors.Is(err, json.ErrUnknownName):
 			return invalidParam(path, "there is no such param")
-		case semantic.Err != nil && isOurs(semantic.Err):
-			return invalidParam(path, semantic.Err.Error())
+		case errors.As(err, &form):
+			return invalidParam(path, form.Error())
 		}
 		return invalidParam(path, path+" must be "+kindName(semantic.GoType))
 	case errors.As(err, &syntactic):
@@ -129,12 +134,6 @@ func explain(p param, err error) error {
 		return invalidParam(path, "a name comes twice")
 	}
 	return invalidParam(p.name, p.name+" is not valid")
-}
-
-// isOurs reports whether an error was made by an UnmarshalJSON or UnmarshalText of ours, in plain words for people.
-func isOurs(err error) bool {
-	t := reflect.TypeOf(err).String()
-	return t == "*errors.errorString" || t == "*fmt.wrapError" || t == "*fmt.errorString"
 }
 
 // pathOf writes the place of a value for people: options.where.name.
@@ -162,6 +161,9 @@ func kindName(t reflect.Type) string {
 	}
 	if t == nil {
 		return "of another type"
+	}
+	if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return "a string"
 	}
 	switch t.Kind() {
 	case reflect.Bool:

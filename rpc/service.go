@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sourcegraph/jsonrpc2"
 
@@ -67,26 +69,52 @@ func (s *Service) Handle(ctx context.Context, id *models.Identity, door Door, me
 	if failed != nil {
 		return appendError(nil, nullID, failed)
 	}
-	return s.answerBatch(ctx, func() *caller { return who }, door, models.NewChangeID(), requests)
+	changeID := models.NewChangeID()
+	return answerBatch(requests, func(i int, b []byte) []byte {
+		if i > 0 && door.Identify != nil { // one of the calls before may have ended the credential
+			id, err := door.Identify(ctx)
+			if who = newCaller(id); err != nil && requests[i].err == nil {
+				requests[i].err = s.notWho(err)
+			}
+		}
+		return s.answer(ctx, who, door, changeID, &requests[i], b)
+	})
+}
+
+// notWho returns why nobody can be told who calls, or nil for a caller who has no good credential.
+func (s *Service) notWho(err error) *jsonrpc2.Error {
+	failed := s.Fail("authenticate", err)
+	if failed.Code == CodeUnauthorized {
+		return nil
+	}
+	return failed
 }
 
 // Call runs one method on params alone and returns the result alone.
 func (s *Service) Call(ctx context.Context, id *models.Identity, door Door, name string, params []byte) ([]byte, *jsonrpc2.Error) {
-	if !utf8.Valid(params) || deeperThan(params, maxDepth) {
-		return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the params are not JSON, or nested too deeply"}
-	}
-	if len(params) == 0 {
+	params = bytes.TrimSpace(params)
+	switch {
+	case len(params) == 0:
 		params = nil
+	case deeperThan(params, maxDepth):
+		return nil, invalidRequest("the params are nested too deeply")
+	case !utf8.Valid(params) || !jsontext.Value(params).IsValid(jsontext.AllowDuplicateNames(true)):
+		return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the params are not JSON"}
 	}
 	return s.invoke(ctx, &Call{caller: newCaller(id), changeID: models.NewChangeID(), door: door}, name, params)
 }
 
 // answer runs one request and appends its reply to b. A notification, and what is cancelled before it ran, gets none.
 func (s *Service) answer(ctx context.Context, who *caller, door Door, changeID string, r *request, b []byte) []byte {
-	if r.err != nil {
-		return appendError(b, r.id, r.err)
+	var result []byte
+	failed := r.err
+	switch {
+	case failed != nil:
+	case r.method == methodCancel:
+		result = []byte("null") // the connection has seen to it; through another door there is nothing to cancel
+	default:
+		result, failed = s.invoke(ctx, &Call{caller: who, changeID: changeID, door: door}, r.method, r.params)
 	}
-	result, failed := s.invoke(ctx, &Call{caller: who, changeID: changeID, door: door}, r.method, r.params)
 	switch {
 	case r.id == nil:
 		return b
@@ -96,14 +124,18 @@ func (s *Service) answer(ctx context.Context, who *caller, door Door, changeID s
 	return appendResult(b, r.id, result)
 }
 
-// answerBatch runs the requests of a batch one after the other, in their order, and returns the replies as an array.
-func (s *Service) answerBatch(ctx context.Context, who func() *caller, door Door, changeID string, requests []request) []byte {
+// answerBatch answers the requests of a batch one after the other, in their order, and returns the replies as an array.
+func answerBatch(requests []request, answer func(i int, b []byte) []byte) []byte {
 	b := []byte("[")
 	for i := range requests {
 		if len(b) > 1 && b[len(b)-1] != ',' {
 			b = append(b, ',')
 		}
-		b = s.answer(ctx, who(), door, changeID, &requests[i], b)
+		if len(b) < maxBatchAnswer {
+			b = answer(i, b)
+		} else if requests[i].id != nil {
+			b = appendError(b, requests[i].id, errBatchAnswer)
+		}
 	}
 	if b[len(b)-1] == ',' {
 		b = b[:len(b)-1]
@@ -142,6 +174,9 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 	}()
 	c.needs = m.access.needs(c.caller)
 	err := m.access.allow(c.caller, c.needs)
+	if c.caller == nil && err != nil && c.door.Refused != nil {
+		err = c.door.Refused
+	}
 	if err == nil {
 		result, err = m.call(ctx, c, params)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/tokenwire/tokenwire/models"
 )
@@ -40,31 +39,48 @@ type bucket struct {
 	every time.Duration
 }
 
-// limiter is a set of buckets of one kind, by key.
+// limiter is a set of buckets of one kind, by key. Of a bucket it keeps when it will be full again.
 type limiter struct {
 	bucket
-	byKey *lru.Cache[string, *rate.Limiter]
+	full *lru.Cache[string, time.Time]
 }
 
 func newLimiter(b bucket) limiter {
-	byKey, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails for a size below 1 only
-	return limiter{b, byKey}
+	full, _ := lru.New[string, time.Time](maxBuckets) // fails for a size below 1 only
+	return limiter{b, full}
 }
 
-// reserve takes an attempt. If there is none, wait says when there will be.
-func (l limiter) reserve(key string, now time.Time) (r *rate.Reservation, wait time.Duration) {
-	b, ok := l.byKey.Get(key)
+// wait returns how long to wait for an attempt.
+func (l limiter) wait(key string, now time.Time) time.Duration {
+	full, ok := l.full.Get(key)
 	if !ok {
-		b = rate.NewLimiter(rate.Every(l.every), l.burst)
-		l.byKey.Add(key, b)
+		return 0
 	}
-	r = b.ReserveN(now, 1)
-	wait = r.DelayFrom(now)
-	if wait > 0 {
-		r.CancelAt(now)
-	}
-	return r, wait
+	return max(0, full.Sub(now)-time.Duration(l.burst-1)*l.every)
 }
+
+func (l limiter) take(key string, now time.Time) {
+	full, _ := l.full.Get(key)
+	if full.Before(now) {
+		full = now
+	}
+	l.full.Add(key, full.Add(l.every))
+}
+
+func (l limiter) giveBack(key string) {
+	if full, ok := l.full.Peek(key); ok {
+		l.full.Add(key, full.Add(-l.every))
+	}
+}
+
+// outcome is how an attempt ended.
+type outcome int
+
+const (
+	wrong   outcome = iota // the password: this alone counts
+	unknown                // it was not looked at
+	good                   // also, the source is one that has signed in to the account
+)
 
 // signInLimits limits sign-ins of this node.
 type signInLimits struct {
@@ -83,49 +99,55 @@ func newSignInLimits() *signInLimits {
 }
 
 // attempt takes an attempt before the password is looked at, so that many at once are not more than many in turn. The
-// caller calls good if the sign-in was, and done in any case.
-func (l *signInLimits) attempt(username, address string) (good, done func(), err error) {
+// caller calls end once, with what came of it. A refused attempt changes nothing: it makes no wait longer, and nothing
+// be forgotten.
+func (l *signInLimits) attempt(username, address string) (end func(outcome), err error) {
 	select {
 	case l.underWay <- struct{}{}:
 	default:
-		return nil, nil, tooMany("too many people are signing in; try again shortly", busyRetry)
+		return nil, tooMany("too many people are signing in; try again shortly", busyRetry)
 	}
-	done = func() { <-l.underWay }
+	source := sourceOf(address)
+	pair := source + " " + username
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	source := sourceOf(address)
-	pair := source + " " + username
-	taken := []*rate.Reservation{}
-	take := func(from limiter, key string) bool {
-		r, wait := from.reserve(key, now)
-		if wait == 0 {
-			taken = append(taken, r)
-			return true
+	_, isKnown := l.known.Get(pair)
+	wait := max(l.source.wait(source, now), l.pair.wait(pair, now))
+	if !isKnown {
+		wait = max(wait, l.account.wait(username, now))
+	}
+	if wait > 0 {
+		<-l.underWay
+		return nil, tooMany("too many failed sign-ins; wait a little", wait)
+	}
+	l.source.take(source, now)
+	l.pair.take(pair, now)
+	if !isKnown {
+		l.account.take(username, now)
+	}
+	return func(o outcome) {
+		<-l.underWay
+		if o == wrong {
+			return
 		}
-		err = tooMany("too many failed sign-ins; wait a little", wait)
-		return false
-	}
-	undo := func() {
-		for _, r := range taken {
-			r.CancelAt(now)
-		}
-	}
-	if !take(l.pair, pair) || !take(l.source, source) || !l.known.Contains(pair) && !take(l.account, username) {
-		undo()
-		done()
-		return nil, nil, err
-	}
-	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		undo()
-		l.known.Add(pair, struct{}{})
-	}, done, nil
+		l.source.giveBack(source)
+		l.pair.giveBack(pair)
+		if !isKnown {
+			l.account.giveBack(username)
+		}
+		if o == good {
+			l.known.Add(pair, struct{}{})
+		}
+	}, nil
 }
 
+// tooMany rounds the wait up: who comes again when he was told to must be let in.
 func tooMany(message string, wait time.Duration) *models.Error {
-	return &models.Error{Code: models.TooMany, Message: message, Data: map[string]any{"retryAfterMs": max(1, wait.Milliseconds())}}
+	ms := (wait + time.Millisecond - 1).Milliseconds()
+	return &models.Error{Code: models.TooMany, Message: message, Data: map[string]any{"retryAfterMs": ms}}
 }
 
 // sourceOf returns what counts as one source: an IPv4 address, or the /64 of an IPv6 address, which one customer has.
@@ -162,21 +184,23 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 	if len(username) > maxEcho {
 		return SignInResult{}, models.ErrUnauthorized
 	}
-	good, done, err := s.signIns.attempt(username, c.door.Address)
+	end, err := s.signIns.attempt(username, c.door.Address)
 	if err != nil {
 		s.metrics.signIns.WithLabelValues("limited").Inc()
 		return SignInResult{}, err
 	}
-	defer done()
+	how := unknown
+	defer func() { end(how) }()
 	user, session, secret, err := s.store.SignIn(ctx, username, models.NewSecret(p.Password), c.door.Address, c.door.Agent)
 	if errors.Is(err, models.ErrUnauthorized) {
+		how = wrong
 		s.metrics.signIns.WithLabelValues("failed").Inc()
 		return SignInResult{}, &models.Error{Code: models.Unauthorized, Message: "wrong username or password"}
 	}
-	good() // also where the database failed: that was no wrong password
 	if err != nil {
 		return SignInResult{}, err
 	}
+	how = good
 	s.metrics.signIns.WithLabelValues("good").Inc()
 	c.door.SignedIn(secret, session.ExpiresAt)
 	return SignInResult{secret.Reveal(), session.ExpiresAt, UserRef{user.ID, user.Username}}, nil
@@ -184,15 +208,19 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 
 // setPassword counts wrong current passwords like failed sign-ins: a stolen session must not be able to guess.
 func (s *Service) setPassword(ctx context.Context, c *Call, p SetPasswordParams) (Empty, error) {
-	good, done, err := s.signIns.attempt(c.caller.Username, c.door.Address)
+	end, err := s.signIns.attempt(c.caller.Username, c.door.Address)
 	if err != nil {
 		return Empty{}, err
 	}
-	defer done()
+	how := unknown
+	defer func() { end(how) }()
 	err = s.store.SetPassword(ctx, c.actor(), models.NewSecret(p.Current), models.NewSecret(p.New))
 	var refused *models.Error
-	if !errors.As(err, &refused) || refused.Code != models.Forbidden {
-		good()
+	switch {
+	case err == nil:
+		how = good
+	case errors.As(err, &refused) && refused.Code == models.Forbidden:
+		how = wrong
 	}
 	return Empty{}, err
 }

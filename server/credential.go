@@ -96,6 +96,7 @@ func (s *Server) door(w http.ResponseWriter, r *http.Request) rpc.Door {
 			set(session.Reveal(), expires.Std())
 		}
 	}
+	d.Identify = func(ctx context.Context) (*models.Identity, error) { return s.identify(ctx, r) }
 	d.SignedOut = func() { set("", time.Unix(1, 0)) }
 	return d
 }

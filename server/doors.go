@@ -20,9 +20,10 @@ func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 	s.cors(w, r)
 	body, failed := readBody(w, r)
 	if failed == nil {
+		door := s.door(w, r)
 		var id *models.Identity
-		if id, failed = s.caller(r); failed == nil {
-			answer := s.Service.Handle(r.Context(), id, s.door(w, r), body)
+		if id, failed = s.caller(r, &door); failed == nil {
+			answer := s.Service.Handle(r.Context(), id, door, body)
 			if answer == nil {
 				w.WriteHeader(http.StatusNoContent)
 				return
@@ -41,9 +42,10 @@ func (s *Server) postCall(w http.ResponseWriter, r *http.Request) {
 	params, failed := readBody(w, r)
 	var result []byte
 	if failed == nil {
+		door := s.door(w, r)
 		var id *models.Identity
-		if id, failed = s.caller(r); failed == nil {
-			result, failed = s.Service.Call(r.Context(), id, s.door(w, r), strings.TrimPrefix(r.URL.Path, "/api"), params)
+		if id, failed = s.caller(r, &door); failed == nil {
+			result, failed = s.Service.Call(r.Context(), id, door, methodOf(r), params)
 		}
 	}
 	if failed == nil {
@@ -57,11 +59,23 @@ func (s *Server) postCall(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 }
 
+// methodOf returns the method that a path names.
+func methodOf(r *http.Request) string {
+	name := strings.TrimPrefix(r.URL.Path, "/api")
+	if strings.HasPrefix(name, "/rpc.") { // JSON-RPC's own have no slash in front
+		name = name[1:]
+	}
+	return name
+}
+
 // caller returns the identity behind a request, nil for nobody. Whether that will do is for the method to say: one can
 // sign in with an old cookie still in the browser.
-func (s *Server) caller(r *http.Request) (*models.Identity, *jsonrpc2.Error) {
+func (s *Server) caller(r *http.Request, door *rpc.Door) (*models.Identity, *jsonrpc2.Error) {
 	id, err := s.identify(r.Context(), r)
 	if err == nil || isUnauthorized(err) {
+		if err == errBadOrigin {
+			door.Refused = err
+		}
 		return id, nil
 	}
 	return nil, s.Service.Fail("authenticate", err)
@@ -72,7 +86,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *jsonrpc2.Error) 
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &jsonrpc2.Error{Code: http.StatusRequestEntityTooLarge, Message: "a message has at most 64 KiB"}
+		return nil, &jsonrpc2.Error{Code: rpc.CodeTooLarge, Message: "a message has at most 64 KiB"}
 	case err != nil:
 		return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeInvalidRequest, Message: "the body could not be read"}
 	}

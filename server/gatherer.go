@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -18,6 +19,8 @@ const (
 	maxUnfinished = 512 << 10        // bytes between two ends of messages: 64 KiB in fragments of one byte
 	floodWindow   = time.Minute      // after which bytes that were pings, say, are forgotten
 	sendBuffer    = 128 << 10        // bytes that the kernel may hold for a peer that does not read
+	closeTimeout  = 5 * time.Second  // for a peer that was told to go, to go
+	maxAfterClose = 1 << 20          // bytes read of one that was cut off in a message: what was on its way
 )
 
 var errFlood = errors.New("too much that is no message")
@@ -39,6 +42,7 @@ type gatherer struct {
 	mu       sync.Mutex
 	corked   bool
 	gathered *[]byte
+	ended    bool // a close frame is out: nothing may follow it
 }
 
 // gatherings are buffers for what is gathered: an idle connection has none.
@@ -58,12 +62,7 @@ func (g *gatherer) Read(p []byte) (int, error) {
 		g.idle()
 	}
 	if g.inMessage != g.deadline {
-		g.deadline = g.inMessage
-		end := time.Time{}
-		if g.inMessage {
-			end = time.Now().Add(messageTime)
-		}
-		g.Conn.SetReadDeadline(end)
+		g.setDeadline()
 	}
 	n, err := g.Conn.Read(p)
 	if g.unfinished += n; g.unfinished > maxUnfinished {
@@ -76,6 +75,20 @@ func (g *gatherer) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// setDeadline bounds the reading of a message. An end that is set stays.
+func (g *gatherer) setDeadline() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.deadline = g.inMessage
+	end := time.Time{}
+	if g.inMessage {
+		end = time.Now().Add(messageTime)
+	}
+	if !g.ended {
+		g.Conn.SetReadDeadline(end)
+	}
+}
+
 // message notes that a message has come to its end.
 func (g *gatherer) message() {
 	g.inMessage = false
@@ -86,6 +99,9 @@ func (g *gatherer) message() {
 func (g *gatherer) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.ended {
+		return len(p), nil
+	}
 	if !g.corked {
 		return g.send(p)
 	}
@@ -129,6 +145,35 @@ func (g *gatherer) flush() error {
 func (g *gatherer) send(p []byte) (int, error) {
 	g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	return g.Conn.Write(p)
+}
+
+// end writes a last frame after what is gathered, and gives the peer some time to read it and go. A connection that was
+// closed at once would lose the frame wherever the peer's bytes still wait to be read.
+func (g *gatherer) end(frame []byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return nil
+	}
+	g.corked, g.ended = false, true
+	err := g.flush()
+	if err == nil && frame != nil {
+		_, err = g.send(frame)
+	}
+	if half, ok := g.Conn.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	g.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	return err
+}
+
+// drain reads what is on its way from a peer that cannot be understood any more.
+func (g *gatherer) drain() { io.CopyN(io.Discard, g.Conn, maxAfterClose) }
+
+// Close is the WebSocket library's, after the peer's goodbye: the answer to that may be among what is gathered.
+func (g *gatherer) Close() error {
+	g.uncork()
+	return g.Conn.Close()
 }
 
 // hijacker is a ResponseWriter whose Hijack gives a gatherer with small buffers.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"time"
@@ -21,13 +20,19 @@ type page struct {
 	body             []byte
 }
 
+// kinds are the media types of what there is, whatever the system's table says.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".ts":   "text/plain; charset=utf-8",
+	".json": "application/json",
+	".svg":  "image/svg+xml",
+}
+
 func newPage(name string, body []byte) *page {
 	sum := sha256.Sum256(body)
-	kind := mime.TypeByExtension(path.Ext(name))
-	if path.Ext(name) == ".js" {
-		kind = "text/javascript; charset=utf-8" // whatever the system's table says
-	}
-	return &page{name, kind, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}
+	return &page{name, kinds[path.Ext(name)], `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}
 }
 
 // readPages returns the page's files by their paths.
@@ -38,6 +43,9 @@ func readPages(files fs.FS) (map[string]*page, error) {
 			return err
 		}
 		body, err := fs.ReadFile(files, name)
+		if err == nil && kinds[path.Ext(name)] == "" {
+			err = fmt.Errorf("%s: of no kind that is served", name)
+		}
 		pages["/"+name] = newPage(name, body)
 		return err
 	})

@@ -41,12 +41,12 @@ type Config struct {
 // Server answers HTTP requests and WebSocket connections.
 type Server struct {
 	Config
-	origins     origins
-	handler     http.Handler
-	stopping    atomic.Bool
-	connections sync.WaitGroup
-	open        atomic.Int64
-	ready       readiness
+	origins  origins
+	handler  http.Handler
+	stopping atomic.Bool
+	underWay sync.WaitGroup // requests and connections
+	open     atomic.Int64
+	ready    readiness
 }
 
 // New returns a server. It fails if an origin or a file is not as it should be.
@@ -73,8 +73,17 @@ func New(c Config) (*Server, error) {
 	for path, page := range pages {
 		mux.Handle("GET "+path, page)
 	}
-	s.handler = mux
+	s.handler = s.counted(mux)
 	return s, nil
+}
+
+// counted counts the requests under way, so that the server does not end before them.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.underWay.Add(1)
+		defer s.underWay.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers on the listener until ctx ends and everything under way has been seen to.
@@ -105,6 +114,6 @@ func (s *Server) stop(h *http.Server) error {
 		err = h.Close()
 	}
 	all.Wait()
-	s.connections.Wait()
+	s.underWay.Wait()
 	return err
 }

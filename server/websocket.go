@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -44,8 +45,6 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := &transport{}
-	s.connections.Add(1) // while the request counts as one for http.Server.Shutdown
-	defer s.connections.Done()
 	t.ws, err = websocket.Accept(&hijacker{w, t}, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // its check of origins compares hosts only; ours is in credential
@@ -55,12 +54,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Accept has answered
 	}
-	t.ws.SetReadLimit(rpc.MaxMessage)
+	t.ws.SetReadLimit(-1) // Read has its own
 	door := rpc.Door{Address: address(r), Agent: r.UserAgent()}
 	s.open.Add(1)
-	s.connections.Go(func() {
+	s.underWay.Go(func() {
 		defer s.open.Add(-1)
 		s.Service.Serve(t, id, door, start)
+		t.ws.CloseNow()
 	})
 }
 
@@ -72,9 +72,16 @@ type transport struct {
 
 	pings      int
 	pingsSince time.Time
+	told       bool // that it floods
 }
 
-var errNotText = errors.New("a binary frame")
+// What a peer may not send, and how it is told.
+var (
+	errNotText = &rpc.Refusal{Code: rpc.CloseNotText, Reason: "only text frames"}
+	errNotUTF8 = &rpc.Refusal{Code: rpc.CloseNotUTF8, Reason: "text frames are UTF-8"}
+	errTooBig  = &rpc.Refusal{Code: rpc.CloseTooBig, Reason: "a message has at most 64 KiB"}
+	errFlooded = &rpc.Refusal{Code: rpc.ClosePolicy, Reason: "too many fragments or pings"}
+)
 
 // bodies are buffers for messages: an idle connection has none.
 var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
@@ -91,29 +98,31 @@ func (t *transport) Read(idle func()) ([]byte, error) {
 		return nil, t.broken(err)
 	}
 	if kind != websocket.MessageText {
-		t.Close(rpc.CloseNotText, "only text frames")
 		return nil, errNotText
 	}
 	t.conn.inMessage = true
 	body := bodies.Get().(*[]byte)
 	t.body = body
-	for {
+	for err == nil {
+		if len(*body) > rpc.MaxMessage {
+			return nil, errTooBig
+		}
 		if len(*body) == cap(*body) {
 			*body = append(*body, 0)[:len(*body)]
 		}
-		n, err := r.Read((*body)[len(*body):cap(*body)])
+		var n int
+		n, err = r.Read((*body)[len(*body):cap(*body)])
 		*body = (*body)[:len(*body)+n]
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, t.broken(err)
-		}
+	}
+	if err != io.EOF {
+		return nil, t.broken(err)
 	}
 	t.conn.message()
-	if !utf8.Valid(*body) {
-		t.Close(rpc.CloseNotUTF8, "text frames are UTF-8")
-		return nil, errNotText
+	switch {
+	case len(*body) > rpc.MaxMessage:
+		return nil, errTooBig
+	case !utf8.Valid(*body):
+		return nil, errNotUTF8
 	}
 	return *body, nil
 }
@@ -127,10 +136,17 @@ func (t *transport) release() {
 	t.body = nil
 }
 
-// broken closes a connection whose peer broke a limit, and returns err. The library has closed for the rest.
+// broken sees to the end of a connection that cannot be read any more, and returns why. Where the peer broke the
+// protocol the library has said so.
 func (t *transport) broken(err error) error {
-	if t.conn.flooded {
-		t.Close(rpc.ClosePolicy, "too many fragments or pings")
+	if t.conn.flooded && !t.told {
+		t.told = true
+		return errFlooded
+	}
+	var goodbye websocket.CloseError
+	if !errors.As(err, &goodbye) && !errors.Is(err, io.EOF) {
+		t.conn.end(nil)
+		t.conn.drain()
 	}
 	return err
 }
@@ -156,11 +172,16 @@ func (t *transport) Write(message []byte) error {
 // Flush sends what was written.
 func (t *transport) Flush() error { return t.conn.uncork() }
 
-// Close says why and ends the connection.
-func (t *transport) Close(code int, reason string) { t.ws.Close(websocket.StatusCode(code), reason) }
-
-// Abort ends the connection at once: CloseNow alone would wait for a Close that is under way.
-func (t *transport) Abort() {
-	t.conn.Conn.Close()
-	t.ws.CloseNow()
+// Close says why and lets the peer go: Read returns when it has gone, or when its time is over. The library's own Close
+// would wait for what the goroutine that reads, and may be the one that closes, could never read.
+func (t *transport) Close(code int, reason string) {
+	frame := []byte{0x88, byte(2 + len(reason))} // the last frame, opcode 8 (RFC 6455, section 5.5.1)
+	frame = binary.BigEndian.AppendUint16(frame, uint16(code))
+	if t.conn.end(append(frame, reason...)) != nil {
+		t.Abort()
+	}
 }
+
+// Abort ends the connection at once. The library's CloseNow would wait for the goroutine that reads, and may be the one
+// that aborts.
+func (t *transport) Abort() { t.conn.Conn.Close() }

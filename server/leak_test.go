@@ -1,0 +1,192 @@
+//go:build linux
+
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
+)
+
+// usage is what connections could leave behind.
+type usage struct{ goroutines, sockets, files int }
+
+func used(t testing.TB) (u usage) {
+	t.Helper()
+	http.DefaultClient.CloseIdleConnections()
+	u.goroutines = runtime.NumGoroutine()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil {
+			continue // the one that reads the folder
+		}
+		if u.files++; strings.HasPrefix(target, "socket:") {
+			u.sockets++
+		}
+	}
+	return u
+}
+
+// backTo waits until no more is used than before, and shows who is still there if it never comes to that.
+func backTo(t testing.TB, before usage, what string) {
+	t.Helper()
+	var now usage
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		now = used(t)
+		if now.goroutines <= before.goroutines && now.sockets <= before.sockets && now.files <= before.files {
+			return
+		}
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	t.Errorf("%s: %+v is used, before it was %+v\n%.8000s", what, now, before, stacks)
+}
+
+// However a connection ends, nothing of it is left: no goroutine, no socket.
+func TestNothingIsLeftOfConnections(t *testing.T) {
+	url := modelstest.SQLite(t) // whose pools do not grow; what is tested here knows nothing of databases
+	before := used(t)
+	i := start(t, url)
+	ctx, cancel := context.WithTimeout(context.Background(), overall)
+	defer cancel()
+	ada := i.person("ada", models.Grants{models.PermissionVerify: true})
+	many := times(15)
+	open := func(credential string, client *http.Client) *websocket.Conn {
+		t.Helper()
+		ws, err := connect(ctx, i.url, credential, "", client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (&follower{}).ready(ctx, ws); err != nil {
+			t.Fatal(err)
+		}
+		return ws
+	}
+	wantClose := func(ws *websocket.Conn, code websocket.StatusCode) {
+		t.Helper()
+		defer ws.CloseNow()
+		for {
+			if _, _, err := ws.Read(ctx); err != nil {
+				if got := websocket.CloseStatus(err); got != code {
+					t.Errorf("closed with %v, want %d", err, code)
+				}
+				return
+			}
+		}
+	}
+	endings := []struct {
+		name string
+		end  func(n int)
+	}{
+		{"closed by the client", func(int) { open(ada.session, nil).Close(websocket.StatusNormalClosure, "") }},
+		{"aborted", func(int) { open(ada.session, nil).CloseNow() }},
+		{"reset", func(int) {
+			var tcp *net.TCPConn
+			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				tcp, _ = c.(*net.TCPConn)
+				return c, err
+			}}}
+			ws := open(ada.session, client)
+			tcp.SetLinger(0)
+			ws.CloseNow()
+		}},
+		{"aborted in the middle of calls", func(n int) {
+			ws := open(ada.session, nil)
+			for id := range 20 {
+				message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"/v1/api-tokens/create","params":["x"]}`, id)
+				if err := ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ws.CloseNow()
+		}},
+		{"a binary frame (1003)", func(int) {
+			ws := open(ada.session, nil)
+			if err := ws.Write(ctx, websocket.MessageBinary, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			wantClose(ws, websocket.StatusUnsupportedData)
+		}},
+		{"its token disabled (4401)", func(int) {
+			token, secret, err := i.store.CreateToken(ctx, ada.by(), "x", models.CreateTokenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ws := open(secret.Reveal(), nil)
+			if _, err := i.store.SetTokenEnabled(ctx, ada.by(), token.ID, false, models.ChangeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			wantClose(ws, 4401)
+		}},
+		{"signed out (4401)", func(int) {
+			ws := open(i.signIn("ada", adminPassword), nil)
+			if err := ws.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","id":1,"method":"/v1/session/sign-out"}`)); err != nil {
+				t.Fatal(err)
+			}
+			wantClose(ws, 4401)
+		}},
+		{"refused", func(int) {
+			if _, err := connect(ctx, i.url, "tws_none", "", nil); err == nil {
+				t.Fatal("a bad credential got a connection")
+			}
+		}},
+	}
+	i.end(ada)
+	open(ada.session, nil).CloseNow() // the database's connections for reading are made when they are needed first
+	for _, e := range endings {
+		running := used(t)
+		for n := range many {
+			e.end(n)
+		}
+		running.files += 4 // SQLite's, which are made when they are needed and stay
+		running.goroutines += 2
+		backTo(t, running, e.name)
+	}
+
+	running := used(t)
+	var slow []*websocket.Conn
+	for range 3 {
+		slow = append(slow, open(ada.session, tightClient()))
+	}
+	i.manyEvents(ada, 60, 70)
+	for _, ws := range slow {
+		wantClose(ws, 4008)
+	}
+	running.files += 4
+	running.goroutines += 2
+	backTo(t, running, "too slow (4008)")
+
+	var left []*websocket.Conn
+	for range many {
+		left = append(left, open(ada.session, nil))
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		i.stop()
+	}()
+	for _, ws := range left {
+		wantClose(ws, websocket.StatusGoingAway)
+	}
+	<-stopped
+	backTo(t, before, "the server stopped")
+	if _, err := http.Get(i.url); err == nil {
+		t.Error("it still answers")
+	}
+}

@@ -1,0 +1,391 @@
+//go:build linux
+
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// build makes the program, once for all subtests of t.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "tokenwire")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/tokenwire/tokenwire").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// program is Tokenwire as its users run it, over any number of starts.
+type program struct {
+	t        *testing.T
+	binary   string
+	database string
+	key      string
+	session  string
+	base     atomic.Pointer[string] // http://host:port of the latest start
+
+	process *os.Process
+	exited  chan struct{} // closed when the process has ended
+	state   error         // how; to be read after exited
+	log     bytes.Buffer  // its standard error; to be read after exited
+}
+
+var greeting = regexp.MustCompile(`is at (http://[0-9.:]+),`)
+
+// run starts the program on a database and signs in.
+func run(t *testing.T, binary, database string) *program {
+	t.Helper()
+	p := &program{t: t, binary: binary, database: database, key: filepath.Join(t.TempDir(), "key")}
+	t.Cleanup(func() {
+		if p.running() {
+			p.process.Kill()
+			<-p.exited
+		}
+		if t.Failed() {
+			t.Logf("the program's log ends with\n%s", p.log.Bytes()[max(0, p.log.Len()-4000):])
+		}
+	})
+	p.start()
+	body, _ := json.Marshal([]string{"admin", adminPassword})
+	status, answer, err := p.post(context.Background(), "/v1/session/sign-in", string(body))
+	var signedIn struct {
+		Session string `json:"session"`
+	}
+	if err != nil || status != 200 || json.Unmarshal(answer, &signedIn) != nil || signedIn.Session == "" {
+		t.Fatalf("sign-in: %d %s %v", status, answer, err)
+	}
+	p.session = signedIn.Session
+	return p
+}
+
+// start starts the program and returns when it has said where it is.
+func (p *program) start() {
+	p.t.Helper()
+	cmd := exec.Command(p.binary, "--listen", "127.0.0.1:0", "--key-file", p.key, "--tokens-per-user", "1000000")
+	cmd.Env = append(os.Environ(), "TOKENWIRE_DATABASE="+p.database, "TOKENWIRE_ADMIN_PASSWORD="+adminPassword)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = &p.log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	exited, started, address := make(chan struct{}), make(chan error), make(chan string, 1)
+	p.exited = exited
+	go func() { // the kernel kills the child when the thread that started it ends: this one stays
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if started <- err; err != nil {
+			return
+		}
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			if m := greeting.FindStringSubmatch(lines.Text()); m != nil {
+				address <- m[1]
+			}
+		}
+		p.state = cmd.Wait()
+		close(exited)
+	}()
+	if err := <-started; err != nil {
+		p.t.Fatal(err)
+	}
+	p.process = cmd.Process
+	select {
+	case base := <-address:
+		p.base.Store(&base)
+	case <-exited:
+		p.t.Fatalf("ended before it was ready: %v", p.state)
+	case <-time.After(patience):
+		p.t.Fatal("is not ready")
+	}
+}
+
+func (p *program) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the program as a crash would.
+func (p *program) kill() {
+	p.t.Helper()
+	if err := p.process.Kill(); err != nil {
+		p.t.Error(err)
+	}
+	<-p.exited
+}
+
+func (p *program) url() string { return *p.base.Load() }
+
+// clients keeps connections to the program, unlike http.DefaultClient as many as there are workers.
+var clients = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 30 * time.Second}
+
+// post calls a method through the door that takes params alone.
+func (p *program) post(ctx context.Context, method, params string) (status int, answer []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, "POST", p.url()+"/api"+method, strings.NewReader(params))
+	if err != nil {
+		return 0, nil, err
+	}
+	if p.session != "" {
+		r.Header.Set("Authorization", "Bearer "+p.session)
+	}
+	response, err := clients.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// ready returns the status of /readyz.
+func (p *program) ready() int {
+	response, err := clients.Get(p.url() + "/readyz")
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// until waits until f is true.
+func until(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s", limit, what)
+		}
+	}
+}
+
+// change is one that was answered with success.
+type change struct {
+	method, token string
+	version       int64
+}
+
+// load is workers who change tokens without end, and remember what they were answered.
+type load struct {
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
+	mu       sync.Mutex
+	answered []change
+	asked    map[string]bool // names of tokens that creation was asked for
+	statuses map[int]int     // of the answers; 0 for a lost connection
+}
+
+// perform makes one call and returns its HTTP status, or -1 where there will be no more answers.
+type perform func(ctx context.Context, method, params string) (status int, answer []byte, err error)
+
+// work starts workers, each with a door of its own.
+func work(workers int, door func(n int) perform) *load {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{cancel: cancel, asked: map[string]bool{}, statuses: map[int]int{}}
+	for n := range workers {
+		l.workers.Go(func() { l.worker(ctx, n, door(n)) })
+	}
+	return l
+}
+
+func (l *load) worker(ctx context.Context, n int, do perform) {
+	for round := 0; ctx.Err() == nil; round++ {
+		name := fmt.Sprintf("w%d-%d", n, round)
+		l.mu.Lock()
+		l.asked[name] = true
+		l.mu.Unlock()
+		token, goOn := l.one(do, models.TokenCreated, "/v1/api-tokens/create", fmt.Sprintf("[%q]", name))
+		if token != "" && goOn {
+			_, goOn = l.one(do, models.TokenEnabledChanged, "/v1/api-tokens/set-enabled", fmt.Sprintf("[%q,false]", token))
+		}
+		if token != "" && goOn {
+			_, goOn = l.one(do, models.TokenPermissionsChanged, "/v1/api-tokens/set-permissions", fmt.Sprintf(`[%q,{"tokens:verify":true}]`, token))
+		}
+		if !goOn {
+			return
+		}
+		if token == "" { // the server or its database is down; one need not hammer it
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// one makes a call to its end, also when the load is being stopped: what is cut off by the client proves nothing.
+func (l *load) one(do perform, event, method, params string) (token string, goOn bool) {
+	status, answer, err := do(context.Background(), method, params)
+	var result struct {
+		ID      string `json:"id"`
+		Version int64  `json:"version"`
+	}
+	if err == nil && status == 200 {
+		err = json.Unmarshal(answer, &result)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && status != -1 {
+		status = 0
+	}
+	l.statuses[status]++
+	if err == nil && status == 200 {
+		l.answered = append(l.answered, change{event, result.ID, result.Version})
+	}
+	return result.ID, status != -1
+}
+
+// changes returns how many changes were answered.
+func (l *load) changes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.answered)
+}
+
+func (l *load) status(status int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.statuses[status]
+}
+
+// more waits until n more changes were answered.
+func (l *load) more(t testing.TB, n int) {
+	t.Helper()
+	from := l.changes()
+	until(t, 30*time.Second, "more answers", func() bool { return l.changes() >= from+n })
+}
+
+func (l *load) stop() {
+	l.cancel()
+	l.workers.Wait()
+}
+
+// verify holds the database against what was answered, and returns the feed. exact says that nothing may be in it that
+// was not answered.
+func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
+	t.Helper()
+	ctx := context.Background()
+	store, err := models.Open(ctx, p.database, models.Options{Key: models.KeySource{File: p.key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	id, err := store.Authenticate(ctx, models.NewSecret(p.session))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := feedOf(t, store, id.UserID)
+	told, last := map[change]int{}, map[string]change{}
+	for _, e := range feed {
+		if e.Internal() {
+			continue
+		}
+		var v struct {
+			Version int64 `json:"version"`
+			Token   struct {
+				Version int64 `json:"version"`
+			} `json:"token"`
+		}
+		if err := e.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		c := change{e.Method, e.TokenID, max(v.Version, v.Token.Version)}
+		if told[c]++; c.version != last[e.TokenID].version+1 {
+			t.Errorf("position %d: %v after %v", e.Position, c, last[e.TokenID])
+		}
+		last[e.TokenID] = c
+	}
+	for _, c := range l.answered {
+		if told[c] != 1 {
+			t.Errorf("%v was answered and is in the feed %d times", c, told[c])
+		}
+	}
+	if exact && len(told) != len(l.answered) {
+		t.Errorf("%d changes were made and %d answered", len(told), len(l.answered))
+	}
+	limit, after, rows := 100, "", 0
+	for {
+		page, err := store.ReadTokens(ctx, id, models.TokensOptions{ListOptions: models.ListOptions{Limit: &limit, After: after}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range page.Tokens {
+			rows++
+			c := last[token.ID]
+			want := fmt.Sprint(c.version, c.version < 2, c.version > 2)
+			if got := fmt.Sprint(token.Version, token.Enabled, token.Permissions[models.PermissionVerify]); got != want || token.Name != "the end" && !l.asked[token.Name] {
+				t.Errorf("token %s %q is %s and by the feed %s", token.ID, token.Name, got, want)
+			}
+		}
+		if page.Next == nil {
+			break
+		}
+		after = *page.Next
+	}
+	if rows != len(last) {
+		t.Errorf("%d tokens, and %d by the feed", rows, len(last))
+	}
+	return feed
+}
+
+// chase follows the administrator's feed through every end of the program until a token "the end" is made.
+func (p *program) chase(ctx context.Context) (f *follower, done chan struct{}) {
+	f, done = &follower{credential: p.session}, make(chan struct{})
+	begun := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := f.follow(ctx, p.url(), 0, nil); err != nil {
+			p.t.Error(err)
+		}
+		close(begun)
+		for {
+			finished, err := f.follow(ctx, p.url(), 1<<30, isEnd)
+			var bad wrong
+			if finished || ctx.Err() != nil || errors.As(err, &bad) {
+				if !finished {
+					p.t.Error("the follower ended:", err)
+				}
+				return
+			}
+			time.Sleep(10 * time.Millisecond) // as a client does, if not for as long
+		}
+	}()
+	<-begun
+	return f, done
+}
+
+// finish stops the load, ends the chase and holds everything against everything.
+func (p *program) finish(l *load, f *follower, done chan struct{}) {
+	p.t.Helper()
+	l.stop()
+	if status, answer, err := p.post(context.Background(), "/v1/api-tokens/create", `["the end"]`); err != nil || status != 200 {
+		p.t.Fatalf("%d %s %v", status, answer, err)
+	}
+	<-done
+	f.mustCheck(p.t, l.verify(p.t, p, false))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.t.Logf("%d changes were answered; answers by status: %v; the follower had %d connections", len(l.answered), l.statuses, f.cuts)
+}
