@@ -94,6 +94,9 @@ func (c *change) number() error {
 	if err := c.stillGood(); err != nil {
 		return err
 	}
+	if len(c.events) == 1 {
+		return c.Create(&c.events[0]).Error
+	}
 	return c.CreateInBatches(&c.events, rowsPerInsert).Error
 }
 
@@ -102,21 +105,34 @@ func (c *change) bump(userID string, group []*Event) error {
 	if len(group) == 0 {
 		return c.Clauses(forUpdate).Where("user_id = ?", userID).Find(&feed{}).Error
 	}
-	result := c.Exec("UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ?", len(group), c.by.ChangeID, userID)
-	if result.Error != nil {
-		return result.Error
-	}
-	if result.RowsAffected != 1 {
-		return notFound("user")
-	}
-	var last int64
-	if err := c.Raw("SELECT position FROM feeds WHERE user_id = ?", userID).Scan(&last).Error; err != nil {
-		return err
+	last, err := c.addToPosition(userID, len(group))
+	if err == nil && last == 0 {
+		err = notFound("user")
 	}
 	for i, event := range group {
 		event.Position = last - int64(len(group)-1-i)
 	}
-	return nil
+	return err
+}
+
+// addToPosition moves a user's position on by n and returns it, or 0 where there is no such user. The new position comes
+// back with the UPDATE, each database having its own way: the row is held for one round trip less.
+func (c *change) addToPosition(userID string, n int) (last int64, err error) {
+	if c.Name() == "sqlite" {
+		const update = "UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ? RETURNING position"
+		err = c.Raw(update, n, c.by.ChangeID, userID).Scan(&last).Error
+		return last, err
+	}
+	const update = "UPDATE feeds SET position = LAST_INSERT_ID(position + ?), change_id = ? WHERE user_id = ?"
+	result, err := c.Statement.ConnPool.ExecContext(c.ctx, update, n, c.by.ChangeID, userID) // GORM's Exec hides the position
+	if err != nil {
+		return 0, err
+	}
+	found, err := result.RowsAffected()
+	if err != nil || found == 0 {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
 
 // stillGood refuses the change of an actor whose credential has ended, or lost the permission that it takes, while the
@@ -126,16 +142,12 @@ func (c *change) stillGood() error {
 	if c.by.Identity == nil || c.by.Credential.ID == "" || c.parts {
 		return nil
 	}
-	table := "sessions"
+	query := goodSession
 	if c.by.Credential.Kind == KindToken {
-		table = "api_tokens"
-	}
-	q := c.Table(table+" c").Joins("JOIN users u ON u.id = c.user_id AND u.enabled = ?", true).Where("c.id = ?", c.by.Credential.ID)
-	if c.by.Credential.Kind == KindToken {
-		q = q.Where("c.enabled = ?", true)
+		query = goodToken
 	}
 	var good int64
-	if err := q.Count(&good).Error; err != nil {
+	if err := c.Raw(query, c.by.Credential.ID).Scan(&good).Error; err != nil {
 		return err
 	}
 	if good == 0 {
@@ -146,6 +158,11 @@ func (c *change) stillGood() error {
 	}
 	return nil
 }
+
+const (
+	goodSession = "SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ?"
+	goodToken   = "SELECT COUNT(*) FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled"
+)
 
 // ends notes that the change ends a session, token or user, which may be the actor's own.
 func (c *change) ends(id string) {

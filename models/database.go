@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -21,13 +22,12 @@ const (
 	mysqlConns       = 32               // more only queue in the database; a server of the default size has 151
 	mysqlConnLife    = 5 * time.Minute  // so that a pool lets go of a host that is being replaced
 	mysqlDial        = 5 * time.Second  //
-	mysqlNetwork     = 30 * time.Second // silence in the middle of a statement, beyond every call's own time
+	mysqlNetwork     = 10 * time.Second // silence in the middle of a statement: within a call's own time, beyond the next
 	mysqlLockSeconds = 5                // wait for a row's lock
 )
 
-// openDatabase opens the pools for changes and for reads. They are two for MySQL too, as GORM keeps prepared statements
-// by text: a statement that one goroutine prepares outside a transaction, waiting for a connection, would be waited for
-// by transactions that hold all of them. All that goes through the pool for changes is in a transaction.
+// openDatabase opens the pools for changes and for reads. They are two for MySQL too: changes that wait for each other's
+// rows must not hold up who asks whether a credential is good.
 func openDatabase(raw string) (write, read *gorm.DB, err error) {
 	scheme, rest, _ := strings.Cut(raw, ":")
 	switch scheme {
@@ -58,8 +58,8 @@ func gormConfig() *gorm.Config {
 }
 
 // openMySQL opens pools whose sessions are READ COMMITTED: a read after a lock sees what the lock waited for, and there
-// are no gap locks. The pool for changes prepares its statements once a connection (twice the writes on MariaDB); the
-// pool for reads sends each as one text.
+// are no gap locks. The pool for changes prepares its statements, few and always the same; the pool for reads, whose
+// statements are of many shapes, sends each as one text.
 func openMySQL(raw string) (write, read *gorm.DB, err error) {
 	config, err := mysqlConfig(raw)
 	if err != nil {
@@ -80,17 +80,19 @@ func openMySQL(raw string) (write, read *gorm.DB, err error) {
 }
 
 func mysqlPool(config *mysqldriver.Config, prepare bool) (*gorm.DB, error) {
+	var connector driver.Connector
 	connector, err := mysqldriver.NewConnector(config)
 	if err != nil {
 		return nil, err
+	}
+	if prepare {
+		connector = preparing{connector}
 	}
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(mysqlConns)
 	pool.SetMaxIdleConns(mysqlConns)
 	pool.SetConnMaxLifetime(mysqlConnLife)
-	settings := gormConfig()
-	settings.PrepareStmt = prepare
-	return gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), settings)
+	return gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
 }
 
 func mysqlConfig(raw string) (*mysqldriver.Config, error) {

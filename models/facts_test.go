@@ -58,29 +58,36 @@ func TestIdentifiersCompareByteByByte(t *testing.T) {
 			_, err := store.SetTokenPermissions(ctx, again(admin), token.ID, models.Grants{id: true}, models.ChangeOptions{})
 			wantCode(t, err, models.Invalid)
 		}
-		for _, name := range []string{"abc", "ABC", "ábc", "abc"} {
-			if _, _, err := store.CreateToken(ctx, again(admin), name, models.CreateTokenOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, c := range []struct {
-			match models.Match
-			want  int
-		}{
-			{models.Match{Text: "abc"}, 3}, {models.Match{Text: "ABC"}, 1}, {models.Match{Text: "ábc"}, 1}, {models.Match{Text: "abc "}, 0},
-			{models.Match{Text: "aBc", Like: true}, 4}, {models.Match{Text: "ÁB", Like: true}, 1}, {models.Match{Text: "%", Like: true}, 0}, {models.Match{Text: "a_c", Like: true}, 0},
-		} {
-			read, err := store.ReadTokens(ctx, admin.Identity, models.TokensOptions{Where: models.TokenWhere{Name: &c.match}})
-			if err != nil || len(read.Tokens) != c.want {
-				t.Errorf("%+v finds %d tokens, %v; want %d", c.match, len(read.Tokens), err, c.want)
-			}
-		}
+		checkMatches(t, store, admin)
 		for _, taken := range []string{"admin", "Admin", "ádmin", "admin "} {
 			if _, err := store.CreateUser(ctx, again(admin), taken, models.CreateUserOptions{}); err == nil {
 				t.Errorf("a second %q was made", taken)
 			}
 		}
 	})
+}
+
+// checkMatches looks for tokens by name, of which one is "abc" already.
+func checkMatches(t *testing.T, store *models.Store, admin models.Actor) {
+	t.Helper()
+	ctx := t.Context()
+	for _, name := range []string{"abc", "ABC", "ábc", "abc"} {
+		if _, _, err := store.CreateToken(ctx, again(admin), name, models.CreateTokenOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		match models.Match
+		want  int
+	}{
+		{models.Match{Text: "abc"}, 3}, {models.Match{Text: "ABC"}, 1}, {models.Match{Text: "ábc"}, 1}, {models.Match{Text: "abc "}, 0},
+		{models.Match{Text: "aBc", Like: true}, 4}, {models.Match{Text: "ÁB", Like: true}, 1}, {models.Match{Text: "%", Like: true}, 0}, {models.Match{Text: "a_c", Like: true}, 0},
+	} {
+		read, err := store.ReadTokens(ctx, admin.Identity, models.TokensOptions{Where: models.TokenWhere{Name: &c.match}})
+		if err != nil || len(read.Tokens) != c.want {
+			t.Errorf("%+v finds %d tokens, %v; want %d", c.match, len(read.Tokens), err, c.want)
+		}
+	}
 }
 
 // What was stored is what is read, to the millisecond, whatever the databases do to fractions and zones.

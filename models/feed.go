@@ -198,12 +198,12 @@ func (s *Store) Resumable(ctx context.Context, id *Identity, p Position) (bool, 
 	if p.Number >= id.Position.Number {
 		return p == id.Position, nil
 	}
-	return s.kept(ctx, id.UserID, p)
+	return kept(s.read.WithContext(ctx), id.UserID, p)
 }
 
-func (s *Store) kept(ctx context.Context, userID string, p Position) (bool, error) {
+func kept(db *gorm.DB, userID string, p Position) (bool, error) {
 	var n int64
-	err := s.read.WithContext(ctx).Model(&Event{}).
+	err := db.Model(&Event{}).
 		Where("user_id = ? AND position = ? AND change_id = ?", userID, p.Number, p.ChangeID).Count(&n).Error
 	return n == 1, err
 }
@@ -239,7 +239,7 @@ func (s *Store) ReadEvents(ctx context.Context, caller *Identity, o EventsOption
 			if err != nil {
 				return invalid("options.after", "after must be a next from an earlier answer")
 			}
-			if ok, err := s.kept(ctx, caller.UserID, p); err != nil {
+			if ok, err := kept(tx, caller.UserID, p); err != nil {
 				return err
 			} else if !ok {
 				return &Error{Code: Gone, Message: "events that old are no longer kept; read again without after"}

@@ -1,12 +1,57 @@
 package models_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
 )
+
+// callsOfToken are the methods of the store that take the id of a token. version is the one that the token has.
+func callsOfToken(ctx context.Context, store *models.Store, version int64) map[string]func(by models.Actor, id string) error {
+	wrong := version + 1
+	return map[string]func(by models.Actor, id string) error{
+		"DeleteToken": func(by models.Actor, id string) error { return store.DeleteToken(ctx, by, id) },
+		"SetTokenEnabled": func(by models.Actor, id string) error {
+			_, err := store.SetTokenEnabled(ctx, by, id, false, models.ChangeOptions{})
+			return err
+		},
+		"SetTokenEnabled to what it is": func(by models.Actor, id string) error {
+			_, err := store.SetTokenEnabled(ctx, by, id, true, models.ChangeOptions{})
+			return err
+		},
+		"SetTokenEnabled with an old version": func(by models.Actor, id string) error { // a 409 would tell that it exists
+			_, err := store.SetTokenEnabled(ctx, by, id, false, models.ChangeOptions{Version: &wrong})
+			return err
+		},
+		"SetTokenPermissions": func(by models.Actor, id string) error {
+			_, err := store.SetTokenPermissions(ctx, by, id, models.Grants{}, models.ChangeOptions{})
+			return err
+		},
+		"SetTokenPermissions of an unknown one": func(by models.Actor, id string) error { // so would -32602
+			_, err := store.SetTokenPermissions(ctx, by, id, models.Grants{"unknown": true}, models.ChangeOptions{})
+			return err
+		},
+		"UpdateTokenPermissions": func(by models.Actor, id string) error {
+			_, err := store.UpdateTokenPermissions(ctx, by, id, models.Grants{models.PermissionManage: false}, models.ChangeOptions{Version: &version})
+			return err
+		},
+		"UpdateTokenPermissions of one not held": func(by models.Actor, id string) error { // and 403
+			_, err := store.UpdateTokenPermissions(ctx, by, id, models.Grants{models.PermissionAdmin: true}, models.ChangeOptions{})
+			return err
+		},
+		"GetTokenPermissions": func(by models.Actor, id string) error {
+			_, err := store.GetTokenPermissions(ctx, by.Identity, id)
+			return err
+		},
+		"ReadTokens": func(by models.Actor, id string) error {
+			_, err := store.ReadTokens(ctx, by.Identity, models.TokensOptions{ListOptions: models.ListOptions{ID: &id}})
+			return err
+		},
+	}
+}
 
 // Every method of the store that takes the id of a token or session, called by somebody else and for nothing at all,
 // gives the same NotFound and changes nothing.
@@ -24,57 +69,14 @@ func TestOwnership(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		version := token.Version
-		wrongVersion := version + 1
-		one := func(v int64) models.ChangeOptions { return models.ChangeOptions{Version: &v} }
-		byToken := map[string]func(by models.Actor, id string) error{
-			"DeleteToken": func(by models.Actor, id string) error { return store.DeleteToken(ctx, by, id) },
-			"SetTokenEnabled": func(by models.Actor, id string) error {
-				_, err := store.SetTokenEnabled(ctx, by, id, false, models.ChangeOptions{})
-				return err
-			},
-			"SetTokenEnabled to what it is": func(by models.Actor, id string) error {
-				_, err := store.SetTokenEnabled(ctx, by, id, true, models.ChangeOptions{})
-				return err
-			},
-			"SetTokenEnabled with an old version": func(by models.Actor, id string) error { // a 409 would tell that it exists
-				_, err := store.SetTokenEnabled(ctx, by, id, false, one(wrongVersion))
-				return err
-			},
-			"SetTokenPermissions": func(by models.Actor, id string) error {
-				_, err := store.SetTokenPermissions(ctx, by, id, models.Grants{}, models.ChangeOptions{})
-				return err
-			},
-			"SetTokenPermissions of an unknown one": func(by models.Actor, id string) error { // so would -32602
-				_, err := store.SetTokenPermissions(ctx, by, id, models.Grants{"unknown": true}, models.ChangeOptions{})
-				return err
-			},
-			"UpdateTokenPermissions": func(by models.Actor, id string) error {
-				_, err := store.UpdateTokenPermissions(ctx, by, id, models.Grants{models.PermissionManage: false}, one(version))
-				return err
-			},
-			"UpdateTokenPermissions of one not held": func(by models.Actor, id string) error { // and 403
-				_, err := store.UpdateTokenPermissions(ctx, by, id, models.Grants{models.PermissionAdmin: true}, models.ChangeOptions{})
-				return err
-			},
-			"GetTokenPermissions": func(by models.Actor, id string) error {
-				_, err := store.GetTokenPermissions(ctx, by.Identity, id)
-				return err
-			},
-			"ReadTokens": func(by models.Actor, id string) error {
-				_, err := store.ReadTokens(ctx, by.Identity, models.TokensOptions{ListOptions: models.ListOptions{ID: &id}})
-				return err
-			},
-		}
 		bySession := map[string]func(by models.Actor, id string) error{
 			"DeleteSession": func(by models.Actor, id string) error { return store.DeleteSession(ctx, by, id) },
 		}
-		before := dump(t, url)
 		callers := map[string]models.Actor{"eve": eve, "eve's token": authenticate(t, store, evesSecret), "admin": admin}
 		if err := store.FlushSeen(ctx); err != nil {
 			t.Fatal(err)
 		}
-		before = dump(t, url)
+		before := dump(t, url)
 		for who, caller := range callers {
 			try := func(method string, call func(models.Actor, string) error, id string) {
 				theirs, nobodys := call(again(caller), id), call(again(caller), "0000000000000000000z")
@@ -84,7 +86,7 @@ func TestOwnership(t *testing.T) {
 				}
 				sameDump(t, method+" by "+who, before, dump(t, url))
 			}
-			for method, call := range byToken {
+			for method, call := range callsOfToken(ctx, store, token.Version) {
 				try(method, call, token.ID)
 			}
 			for method, call := range bySession {
@@ -97,7 +99,7 @@ func TestOwnership(t *testing.T) {
 		if _, err := store.GetTokenPermissions(ctx, ada.Identity, token.ID); err != nil {
 			t.Error(err)
 		}
-		if _, err := store.SetTokenEnabled(ctx, authenticate(t, store, secret), token.ID, false, one(version)); err != nil {
+		if _, err := store.SetTokenEnabled(ctx, authenticate(t, store, secret), token.ID, false, models.ChangeOptions{Version: &token.Version}); err != nil {
 			t.Error(err)
 		}
 		if err := store.DeleteSession(ctx, again(admin), ada.Credential.ID); err != nil { // which an administrator may
@@ -112,6 +114,40 @@ func TestOwnership(t *testing.T) {
 			t.Errorf("got %+v, %v", events, err)
 		}
 	})
+}
+
+// callsOfAdministrators are the methods for administrators. session is somebody's.
+func callsOfAdministrators(ctx context.Context, store *models.Store, session string) map[string]func(by models.Actor, id string) error {
+	return map[string]func(by models.Actor, id string) error{
+		"CreateUser": func(by models.Actor, id string) error {
+			_, err := store.CreateUser(ctx, by, "bob", models.CreateUserOptions{})
+			return err
+		},
+		"DeleteUser": func(by models.Actor, id string) error { return store.DeleteUser(ctx, by, id) },
+		"SetUserEnabled": func(by models.Actor, id string) error {
+			_, err := store.SetUserEnabled(ctx, by, id, false)
+			return err
+		},
+		"SetUserPassword": func(by models.Actor, id string) error {
+			return store.SetUserPassword(ctx, by, id, models.NewSecret("long enough"))
+		},
+		"SetUserPermissions": func(by models.Actor, id string) error {
+			_, err := store.SetUserPermissions(ctx, by, id, models.Grants{})
+			return err
+		},
+		"UpdateUserPermissions": func(by models.Actor, id string) error {
+			_, err := store.UpdateUserPermissions(ctx, by, id, models.Grants{models.PermissionManage: true})
+			return err
+		},
+		"CreatePermission": func(by models.Actor, id string) error {
+			_, err := store.CreatePermission(ctx, by, "reports:write", models.CreatePermissionOptions{})
+			return err
+		},
+		"DeletePermission": func(by models.Actor, id string) error { return store.DeletePermission(ctx, by, "reports:read") },
+		"DeleteSession of another": func(by models.Actor, id string) error {
+			return store.DeleteSession(ctx, by, session)
+		},
+	}
 }
 
 // Every method for administrators refuses everybody else, and changes nothing.
@@ -134,36 +170,7 @@ func TestAdministrationNeedsAdmin(t *testing.T) {
 			t.Fatal(err)
 		}
 		callers := map[string]models.Actor{"eve": eve, "the administrator's token": authenticate(t, store, secret), "a former administrator": stripped}
-		methods := map[string]func(by models.Actor, id string) error{
-			"CreateUser": func(by models.Actor, id string) error {
-				_, err := store.CreateUser(ctx, by, "bob", models.CreateUserOptions{})
-				return err
-			},
-			"DeleteUser": func(by models.Actor, id string) error { return store.DeleteUser(ctx, by, id) },
-			"SetUserEnabled": func(by models.Actor, id string) error {
-				_, err := store.SetUserEnabled(ctx, by, id, false)
-				return err
-			},
-			"SetUserPassword": func(by models.Actor, id string) error {
-				return store.SetUserPassword(ctx, by, id, models.NewSecret("long enough"))
-			},
-			"SetUserPermissions": func(by models.Actor, id string) error {
-				_, err := store.SetUserPermissions(ctx, by, id, models.Grants{})
-				return err
-			},
-			"UpdateUserPermissions": func(by models.Actor, id string) error {
-				_, err := store.UpdateUserPermissions(ctx, by, id, models.Grants{models.PermissionManage: true})
-				return err
-			},
-			"CreatePermission": func(by models.Actor, id string) error {
-				_, err := store.CreatePermission(ctx, by, "reports:write", models.CreatePermissionOptions{})
-				return err
-			},
-			"DeletePermission": func(by models.Actor, id string) error { return store.DeletePermission(ctx, by, "reports:read") },
-			"DeleteSession of another": func(by models.Actor, id string) error {
-				return store.DeleteSession(ctx, by, ada.Credential.ID)
-			},
-		}
+		methods := callsOfAdministrators(ctx, store, ada.Credential.ID)
 		if err := store.FlushSeen(ctx); err != nil {
 			t.Fatal(err)
 		}

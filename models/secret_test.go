@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -111,6 +112,42 @@ func TestSecretsWhereNoMethodIsCalled(t *testing.T) {
 		if shows(text.String()) {
 			t.Errorf("%s: slog gives %.200s", name, &text)
 		}
+	}
+}
+
+// Printers of other makers follow pointers and read unexported fields: there must be no way to the text.
+func TestSecretsUnderReflection(t *testing.T) {
+	s, k := models.NewSecret(hidden), *parseKey(t, hidden)
+	var walk func(v reflect.Value)
+	walk = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Interface:
+			walk(v.Elem())
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i))
+			}
+		case reflect.Func: // can be called, but not from a field that is not exported
+			if v.CanInterface() {
+				t.Errorf("a %s can be had", v.Type())
+			}
+		default:
+			t.Errorf("a %s is to be read", v.Type())
+		}
+	}
+	walk(reflect.ValueOf(&unexportedHolder{s, k, s}))
+	walk(reflect.ValueOf(s))
+	walk(reflect.ValueOf(k))
+}
+
+func TestNoSecret(t *testing.T) {
+	for _, s := range []models.Secret{{}, models.NewSecret("")} {
+		if !s.IsZero() || s.Reveal() != "" || s.String() != "[redacted]" {
+			t.Errorf("%v holds %q", s, s.Reveal())
+		}
+	}
+	if models.NewSecret("x").IsZero() {
+		t.Error("a secret is none")
 	}
 }
 

@@ -3,11 +3,13 @@ package models
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"gorm.io/gorm"
 	"modernc.org/sqlite"
@@ -16,6 +18,9 @@ import (
 // sqliteReaders is how many reads may be under way at once beside the one writer. More than there are cores only makes
 // the writer wait for its turn on one of them.
 var sqliteReaders = max(2, runtime.NumCPU())
+
+// sqliteWait is how long a statement waits for a lock of another process: SQLite's busy timeout.
+const sqliteWait = 5 * time.Second
 
 // openSQLite opens a file with two pools: one connection that writes, and a few that only read. Readers see the last
 // commit and never wait for the writer (WAL); what is committed is on the disk (synchronous=FULL).
@@ -30,7 +35,7 @@ func openSQLite(file string) (write, read *gorm.DB, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + "?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqliteWait.Milliseconds()) + "&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
 	if err != nil {
 		return nil, nil, err
@@ -50,7 +55,12 @@ func openPool(dsn string, conns int) (*gorm.DB, error) {
 	}
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
-	err = pool.Ping()
+	// The busy timeout is not for the switch of a new file to WAL: where several nodes are at it, all but one are refused.
+	for deadline := time.Now().Add(sqliteWait); ; time.Sleep(firstBackoff) {
+		if err = pool.Ping(); !sqliteBusy(err) || time.Now().After(deadline) {
+			break
+		}
+	}
 	var db *gorm.DB
 	if err == nil {
 		db, err = gorm.Open(sqliteDialector{pool}, gormConfig())

@@ -168,8 +168,22 @@ type inDoubt struct{ error }
 
 func (e inDoubt) Unwrap() error { return e.error }
 
+// once runs f in one transaction. The end of ctx ends the wait for a connection, and what is not committed by then. It does
+// not cut off a statement: the drivers would throw the connection away, and each watch each statement for it. Statements
+// are bounded by the database's own times.
 func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
-	tx := db.WithContext(ctx).Begin()
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tx := db.Session(&gorm.Session{NewDB: true, Context: context.WithoutCancel(ctx)})
+	tx.Statement.ConnPool = conn
+	tx = tx.Begin()
 	if tx.Error != nil {
 		return tx.Error
 	}
@@ -186,7 +200,7 @@ func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
 		return ctx.Err()
 	}
 	committed = true
-	err := tx.Commit().Error
+	err = tx.Commit().Error
 	if err != nil && !errors.Is(err, sql.ErrTxDone) { // that one: rolled back as ctx ended, just before COMMIT was sent
 		return inDoubt{err}
 	}

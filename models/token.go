@@ -285,18 +285,26 @@ func complete(db *gorm.DB, userID string, tokens ...*Token) error {
 		t.Permissions = PermissionSet{}
 	}
 	var rows []tokenPermission
-	if err := db.Where("token_id IN ?", ids).Find(&rows).Error; err != nil {
+	if err := db.Raw(selectPermissions, userID, ids).Scan(&rows).Error; err != nil {
 		return err
 	}
+	held := PermissionSet{}
 	for _, r := range rows {
-		byID[r.TokenID].Permissions[r.PermissionID] = true
+		if r.TokenID == "" {
+			held[r.PermissionID] = true
+		} else {
+			byID[r.TokenID].Permissions[r.PermissionID] = true
+		}
 	}
-	held, err := userPermissions(db, userID)
 	for _, t := range tokens {
 		t.EffectivePermissions = t.Permissions.and(held).Sorted()
 	}
-	return err
+	return nil
 }
+
+// selectPermissions reads a user's permissions, which have no token, and those of some of his tokens.
+const selectPermissions = `SELECT '' AS token_id, permission_id FROM user_permissions WHERE user_id = ?
+	UNION ALL SELECT token_id, permission_id FROM api_token_permissions WHERE token_id IN ?`
 
 func trues(permissions Grants) []string {
 	add, _ := difference(nil, permissions, false)

@@ -92,6 +92,7 @@ func (o *outbox) begin(changeID string, n int) bool {
 }
 
 // reply puts the answer to n requests into the queue, and lets go what waited for it. There is no data for notifications.
+// The goroutine of a call has nothing else to do any more and writes; that of the reader first reads what there is.
 func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -111,7 +112,9 @@ func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	if len(o.held) == 0 {
 		o.held = nil
 	}
-	o.wake()
+	if !o.writing {
+		o.write()
+	}
 }
 
 // answered counts requests that are no longer under way.

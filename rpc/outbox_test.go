@@ -218,7 +218,7 @@ func TestSlots(t *testing.T) {
 		}
 		taken := false
 		go func() { taken = o.begin("one more", 1) }()
-		o.reply("0", 1, []byte("r"), nil)
+		go o.reply("0", 1, []byte("r"), nil)
 		synctest.Wait()
 		if taken {
 			t.Error("a request is taken while its predecessor's answer is not written")
@@ -232,7 +232,7 @@ func TestSlots(t *testing.T) {
 		go func() { waits <- o.begin("yet one more", 1) }()
 		synctest.Wait()
 		p.fails = true
-		o.reply("1", 1, []byte("r"), nil)
+		go o.reply("1", 1, []byte("r"), nil)
 		if <-waits {
 			t.Error("a request is taken after the end")
 		}

@@ -170,7 +170,11 @@ func checkStatements(m *mariaDB, s *setter, _ *process) error {
 		return fmt.Errorf("no transaction in %q", sent)
 	}
 	fmt.Printf("a call sends %d statements in its transaction, and prepares %d anew\n", to-from-1, prepared)
-	if got := sent[from+1 : to]; !slices.Equal(got, statements) {
+	want := slices.Clone(statements)
+	for i := range want {
+		want[i] = literal.ReplaceAllString(want[i], "?")
+	}
+	if got := sent[from+1 : to]; !slices.Equal(got, want) {
 		return fmt.Errorf("Tokenwire no longer sends the statements of reference-sql:\n%s", strings.Join(got, "\n"))
 	}
 	return nil

@@ -23,12 +23,11 @@ import (
 // server's log, so they cannot drift.
 var statements = []string{
 	"SELECT * FROM `api_tokens` WHERE id = ? AND user_id = ? LIMIT ? FOR UPDATE",
-	"SELECT * FROM `api_token_permissions` WHERE token_id IN (?)",
-	"SELECT `u`.`permission_id` FROM user_permissions u WHERE u.user_id = ?",
+	"SELECT '' AS token_id, permission_id FROM user_permissions WHERE user_id = ?\n" +
+		"\tUNION ALL SELECT token_id, permission_id FROM api_token_permissions WHERE token_id IN (?)",
 	"UPDATE `api_tokens` SET `enabled`=?,`updated_at`=?,`version`=? WHERE id = ? AND user_id = ?",
-	"UPDATE feeds SET position = position + ?, change_id = ? WHERE user_id = ?",
-	"SELECT position FROM feeds WHERE user_id = ?",
-	"SELECT count(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled = ? WHERE c.id = ?",
+	"UPDATE feeds SET position = LAST_INSERT_ID(position + ?), change_id = ? WHERE user_id = ?",
+	"SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ?",
 	"INSERT INTO `events` (`user_id`,`position`,`change_id`,`method`,`token_id`,`time`,`params`) VALUES (?,?,?,?,?,?,?)",
 }
 
@@ -124,9 +123,9 @@ func (s *session) setEnabled(who *setter, version int64) error {
 	now, changeID, enabled := time.Now().UnixMilli(), rand.Text()[:12], version%2
 	var position int64
 	for i, args := range [][]any{
-		{who.TokenID, who.UserID, int64(1)}, {who.TokenID}, {who.UserID},
-		{enabled, now, version, who.TokenID, who.UserID}, {int64(1), changeID, who.UserID}, {who.UserID},
-		{int64(1), who.SessionID}, nil,
+		{who.TokenID, who.UserID, int64(1)}, {who.UserID, who.TokenID},
+		{enabled, now, version, who.TokenID, who.UserID}, {int64(1), changeID, who.UserID},
+		{who.SessionID}, nil,
 	} {
 		if args == nil {
 			params := fmt.Sprintf(`{"by":{"userId":"%s","username":"%s","credential":{"kind":"session","id":"%s"}},"tokenId":"%s","enabled":%t,"version":%d}`,
@@ -137,14 +136,14 @@ func (s *session) setEnabled(who *setter, version int64) error {
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
-		if statements[i] == "SELECT position FROM feeds WHERE user_id = ?" {
+		if strings.HasPrefix(statements[i], "UPDATE feeds") {
 			position = got.(int64)
 		}
 	}
 	return tx.Commit()
 }
 
-// send executes a statement, and returns the first column of the last row that a query brings.
+// send executes a statement, and returns the first column of the last row that a query brings, or LAST_INSERT_ID.
 func (s *session) send(ctx context.Context, i int, args []any) (got any, err error) {
 	values := make([]driver.NamedValue, len(args))
 	for i, a := range args {
@@ -158,7 +157,7 @@ func (s *session) send(ctx context.Context, i int, args []any) (got any, err err
 		if n, err := result.RowsAffected(); n != 1 || err != nil {
 			return nil, fmt.Errorf("%s: %d rows, %v", statements[i], n, err)
 		}
-		return nil, nil
+		return result.LastInsertId()
 	}
 	rows, err := s.prepared[i].(driver.StmtQueryContext).QueryContext(ctx, values)
 	if err != nil {
