@@ -143,7 +143,7 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 			return err
 		}
 		token.Enabled = enabled
-		if err := c.touchToken(token, map[string]any{"enabled": enabled}); err != nil {
+		if err := c.touchToken(token); err != nil {
 			return err
 		}
 		c.ends(tokenID)
@@ -214,7 +214,7 @@ func (c *change) setTokenPermissions(token *Token, add, take []string) error {
 			return err
 		}
 	}
-	if err := c.touchToken(token, map[string]any{}); err != nil {
+	if err := c.touchToken(token); err != nil {
 		return err
 	}
 	if err := complete(c.DB, token.UserID, token); err != nil {
@@ -240,19 +240,23 @@ func (c *change) insertTokenPermissions(tokenID string, ids []string) error {
 	return c.CreateInBatches(&rows, rowsPerInsert).Error
 }
 
-// touchToken writes columns of a token, its next version and the time.
-func (c *change) touchToken(token *Token, columns map[string]any) error {
+// touchToken writes what of a locked token's row can change, its next version and the time.
+func (c *change) touchToken(token *Token) error {
 	token.Version++
 	token.UpdatedAt = c.now
-	columns["version"], columns["updated_at"] = token.Version, token.UpdatedAt
-	return c.Model(&Token{}).Where("id = ? AND user_id = ?", token.ID, token.UserID).Updates(columns).Error
+	_, err := c.exec("UPDATE api_tokens SET enabled = ?, version = ?, updated_at = ? WHERE id = ? AND user_id = ?",
+		token.Enabled, token.Version, token.UpdatedAt, token.ID, token.UserID)
+	return err
 }
 
 // lockToken locks a token of the caller's user.
 func (c *change) lockToken(id string) (*Token, error) {
 	var token Token
-	err := c.Clauses(forUpdate).Where("id = ? AND user_id = ?", id, c.by.UserID).Take(&token).Error
-	return &token, wrap(err, "token")
+	found := c.Raw("SELECT * FROM api_tokens WHERE id = ? AND user_id = ?"+c.forUpdate(), id, c.by.UserID).Scan(&token)
+	if found.Error == nil && found.RowsAffected == 0 {
+		return nil, notFound("token")
+	}
+	return &token, found.Error
 }
 
 // lockTokens locks all tokens of a user and returns them complete.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -25,8 +26,9 @@ const (
 
 var errFlood = errors.New("too much that is no message")
 
-// gatherer is the net.Conn under a WebSocket. What is written between cork and uncork leaves in one write, and what is
-// gathered leaves before a read waits. It also holds the bounds that the WebSocket library has not.
+// gatherer is the net.Conn under a WebSocket. Our frames are gathered and leave in one write; those of the library, pongs
+// and the answer to a goodbye, leave at once, after what was gathered before them. It also holds the bounds that the
+// library has not.
 type gatherer struct {
 	net.Conn
 	early []byte // what had been read before the upgrade
@@ -40,9 +42,9 @@ type gatherer struct {
 	since      time.Time
 
 	mu       sync.Mutex
-	corked   bool
 	gathered *[]byte
-	ended    bool // a close frame is out: nothing may follow it
+	bounded  time.Time // when the deadline of writing was set
+	ended    bool      // a close frame is out: nothing may follow it
 }
 
 // gatherings are buffers for what is gathered: an idle connection has none.
@@ -95,37 +97,60 @@ func (g *gatherer) message() {
 	g.unfinished = 0
 }
 
-// Write sends p, or gathers it while the connection is corked.
+// The opcodes of the frames that we write (RFC 6455, section 5.2).
+const (
+	opText  = 1
+	opClose = 8
+)
+
+// appendFrame appends a whole frame as a server sends it: in one piece and without a mask (RFC 6455, section 5.2).
+func appendFrame(b []byte, opcode byte, payload []byte) []byte {
+	const fin = 0x80
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, fin|opcode, byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, fin|opcode, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, fin|opcode, 127), uint64(n))
+	}
+	return append(b, payload...)
+}
+
+// gather takes a frame for the next flush.
+func (g *gatherer) gather(opcode byte, payload []byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return nil
+	}
+	if g.gathered == nil {
+		g.gathered = gatherings.Get().(*[]byte)
+	}
+	*g.gathered = appendFrame(*g.gathered, opcode, payload)
+	if len(*g.gathered) >= maxGathered {
+		return g.flush()
+	}
+	return nil
+}
+
+func (g *gatherer) flushAll() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.flush()
+}
+
+// Write sends a frame of the library's, which it hands over in one piece.
 func (g *gatherer) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ended {
 		return len(p), nil
 	}
-	if !g.corked {
-		return g.send(p)
+	if err := g.flush(); err != nil {
+		return 0, err
 	}
-	if g.gathered == nil {
-		g.gathered = gatherings.Get().(*[]byte)
-	}
-	*g.gathered = append(*g.gathered, p...)
-	if len(*g.gathered) >= maxGathered {
-		return len(p), g.flush()
-	}
-	return len(p), nil
-}
-
-func (g *gatherer) cork() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.corked = true
-}
-
-func (g *gatherer) uncork() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.corked = false
-	return g.flush()
+	return g.send(p)
 }
 
 func (g *gatherer) flush() error {
@@ -142,8 +167,12 @@ func (g *gatherer) flush() error {
 	return err
 }
 
+// send writes, with a deadline that is set anew when it is a second old: that costs a tenth of a small write.
 func (g *gatherer) send(p []byte) (int, error) {
-	g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if now := time.Now(); now.Sub(g.bounded) > time.Second {
+		g.bounded = now
+		g.Conn.SetWriteDeadline(now.Add(writeTimeout))
+	}
 	return g.Conn.Write(p)
 }
 
@@ -155,7 +184,7 @@ func (g *gatherer) end(frame []byte) error {
 	if g.ended {
 		return nil
 	}
-	g.corked, g.ended = false, true
+	g.ended = true
 	err := g.flush()
 	if err == nil && frame != nil {
 		_, err = g.send(frame)
@@ -172,7 +201,7 @@ func (g *gatherer) drain() { io.CopyN(io.Discard, g.Conn, maxAfterClose) }
 
 // Close is the WebSocket library's, after the peer's goodbye: the answer to that may be among what is gathered.
 func (g *gatherer) Close() error {
-	g.uncork()
+	g.flushAll()
 	return g.Conn.Close()
 }
 

@@ -163,21 +163,18 @@ func (t *transport) control() bool {
 	return !t.conn.flooded
 }
 
-// Write takes a message into the buffer that Flush sends.
-func (t *transport) Write(message []byte) error {
-	t.conn.cork()
-	return t.ws.Write(context.Background(), websocket.MessageText, message)
-}
+// Write takes a message into the buffer that Flush sends. The library's own Write would take two locks and copy twice, for
+// a frame that is the same for every connection.
+func (t *transport) Write(message []byte) error { return t.conn.gather(opText, message) }
 
 // Flush sends what was written.
-func (t *transport) Flush() error { return t.conn.uncork() }
+func (t *transport) Flush() error { return t.conn.flushAll() }
 
 // Close says why and lets the peer go: Read returns when it has gone, or when its time is over. The library's own Close
 // would wait for what the goroutine that reads, and may be the one that closes, could never read.
 func (t *transport) Close(code int, reason string) {
-	frame := []byte{0x88, byte(2 + len(reason))} // the last frame, opcode 8 (RFC 6455, section 5.5.1)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(code))
-	if t.conn.end(append(frame, reason...)) != nil {
+	payload := binary.BigEndian.AppendUint16(nil, uint16(code)) // RFC 6455, section 5.5.1
+	if t.conn.end(appendFrame(nil, opClose, append(payload, reason...))) != nil {
 		t.Abort()
 	}
 }

@@ -22,13 +22,13 @@ import (
 // statements are those of one set-enabled, without START TRANSACTION and COMMIT. setEnabled holds them against the
 // server's log, so they cannot drift.
 var statements = []string{
-	"SELECT * FROM `api_tokens` WHERE id = ? AND user_id = ? LIMIT ? FOR UPDATE",
+	"SELECT * FROM api_tokens WHERE id = ? AND user_id = ? FOR UPDATE",
 	"SELECT '' AS token_id, permission_id FROM user_permissions WHERE user_id = ?\n" +
 		"\tUNION ALL SELECT token_id, permission_id FROM api_token_permissions WHERE token_id IN (?)",
-	"UPDATE `api_tokens` SET `enabled`=?,`updated_at`=?,`version`=? WHERE id = ? AND user_id = ?",
+	"UPDATE api_tokens SET enabled = ?, version = ?, updated_at = ? WHERE id = ? AND user_id = ?",
 	"UPDATE feeds SET position = LAST_INSERT_ID(position + ?), change_id = ? WHERE user_id = ?",
 	"SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ?",
-	"INSERT INTO `events` (`user_id`,`position`,`change_id`,`method`,`token_id`,`time`,`params`) VALUES (?,?,?,?,?,?,?)",
+	"INSERT INTO events (user_id, position, change_id, method, token_id, time, params) VALUES (?, ?, ?, ?, ?, ?, ?)",
 }
 
 // poolSize is Tokenwire's (mysqlConns in models/database.go).
@@ -123,8 +123,8 @@ func (s *session) setEnabled(who *setter, version int64) error {
 	now, changeID, enabled := time.Now().UnixMilli(), rand.Text()[:12], version%2
 	var position int64
 	for i, args := range [][]any{
-		{who.TokenID, who.UserID, int64(1)}, {who.UserID, who.TokenID},
-		{enabled, now, version, who.TokenID, who.UserID}, {int64(1), changeID, who.UserID},
+		{who.TokenID, who.UserID}, {who.UserID, who.TokenID},
+		{enabled, version, now, who.TokenID, who.UserID}, {int64(1), changeID, who.UserID},
 		{who.SessionID}, nil,
 	} {
 		if args == nil {
