@@ -141,7 +141,7 @@ func makeUser(t testing.TB, store *models.Store, by models.Actor, name string, p
 		grants[p] = true
 	}
 	by.ChangeID = models.NewChangeID()
-	if _, err := store.CreateUser(t.Context(), by, name, models.CreateUserOptions{Password: password, Permissions: grants}); err != nil {
+	if _, err := store.CreateUser(t.Context(), by, name, models.CreateUserOptions{Password: models.NewSecret(password), Permissions: grants}); err != nil {
 		t.Fatal(err)
 	}
 	_, _, secret, err := store.SignIn(t.Context(), name, models.NewSecret(password), "192.0.2.1", "test")

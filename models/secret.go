@@ -43,6 +43,15 @@ func (Secret) Format(f fmt.State, _ rune) { f.Write([]byte(redacted)) }
 // MarshalText redacts, for JSON and every other text encoding.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// UnmarshalText reads a secret, such as a password among a call's params.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = NewSecret(string(text))
+	return nil
+}
+
+// Schema is the JSON Schema of Secret.
+func (Secret) Schema() string { return `{"type":"string"}` }
+
 // MarshalBinary redacts, for gob and the like.
 func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 

@@ -188,7 +188,7 @@ func TestNoSecretInTheDatabase(t *testing.T) {
 			if err := s.SetPassword(t.Context(), again(admin), models.NewSecret(password), models.NewSecret(newPassword)); err != nil {
 				t.Error(err)
 			}
-			if _, err := s.CreateUser(t.Context(), again(admin), "ada", models.CreateUserOptions{Password: password}); err != nil {
+			if _, err := s.CreateUser(t.Context(), again(admin), "ada", models.CreateUserOptions{Password: models.NewSecret(password)}); err != nil {
 				t.Error(err)
 			}
 			s.FlushSeen(t.Context())

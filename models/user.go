@@ -36,7 +36,7 @@ const (
 
 // CreateUserOptions are the optional params of CreateUser.
 type CreateUserOptions struct {
-	Password    string `json:"password,omitzero" doc:"without one the user cannot sign in until one is set"`
+	Password    Secret `json:"password,omitzero" doc:"without one the user cannot sign in until one is set"`
 	Permissions Grants `json:"permissions,omitzero"`
 }
 
@@ -46,9 +46,9 @@ func (s *Store) CreateUser(ctx context.Context, by Actor, username string, o Cre
 		return nil, invalid("username", "a username is 1 to 64 of a-z 0-9 . _ @ + - and begins with a letter or digit")
 	}
 	hash := ""
-	if o.Password != "" {
+	if !o.Password.IsZero() {
 		var err error
-		if hash, err = hashPassword(ctx, "options.password", NewSecret(o.Password)); err != nil {
+		if hash, err = hashPassword(ctx, "options.password", o.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Store) Bootstrap(ctx context.Context, password Secret) (bool, error) {
 	for _, p := range builtins {
 		permissions[p.ID] = true
 	}
-	_, err := s.CreateUser(ctx, Actor{ChangeID: NewChangeID()}, "admin", CreateUserOptions{password.Reveal(), permissions})
+	_, err := s.CreateUser(ctx, Actor{ChangeID: NewChangeID()}, "admin", CreateUserOptions{password, permissions})
 	var refused *Error
 	if errors.As(err, &refused) && refused.Code == Conflict { // another node was faster
 		return false, nil

@@ -69,8 +69,8 @@ type (
 	}
 	// SetPasswordParams are the params of /v1/session/set-password.
 	SetPasswordParams struct {
-		Current string `json:"current"`
-		New     string `json:"new" doc:"8 to 256 characters"`
+		Current models.Secret `json:"current"`
+		New     models.Secret `json:"new" doc:"8 to 256 characters"`
 	}
 	noParams    struct{}
 	createToken struct {
@@ -130,8 +130,8 @@ type (
 		Enabled bool   `json:"enabled"`
 	}
 	setUserPassword struct {
-		UserID   string `json:"userId"`
-		Password string `json:"password" doc:"8 to 256 characters"`
+		UserID   string        `json:"userId"`
+		Password models.Secret `json:"password" doc:"8 to 256 characters"`
 	}
 	setUserPermissions struct {
 		UserID      string        `json:"userId"`
@@ -229,7 +229,7 @@ func (s *Service) setUserEnabled(ctx context.Context, c *Call, p setUserEnabled)
 }
 
 func (s *Service) setUserPassword(ctx context.Context, c *Call, p setUserPassword) (Empty, error) {
-	return Empty{}, s.store.SetUserPassword(ctx, c.actor(), p.UserID, models.NewSecret(p.Password))
+	return Empty{}, s.store.SetUserPassword(ctx, c.actor(), p.UserID, p.Password)
 }
 
 func (s *Service) setUserPermissions(ctx context.Context, c *Call, p setUserPermissions) (*models.User, error) {

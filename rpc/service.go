@@ -183,6 +183,10 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 	if err == nil {
 		return result, nil
 	}
+	var refused *models.Error
+	if ctx.Err() == context.Canceled && models.Away(err) && !errors.As(err, &refused) {
+		err = ctx.Err() // what the drivers make of it depends on the moment
+	}
 	if failed = refusal(err); failed == nil {
 		failed = s.internal(m.name, err)
 	}

@@ -165,8 +165,8 @@ func sourceOf(address string) string {
 
 // SignInParams are the params of /v1/session/sign-in.
 type SignInParams struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
+	Username string        `json:"username"`
+	Password models.Secret `json:"password"`
 }
 
 // SignInResult is what sign-in gives.
@@ -191,7 +191,7 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 	}
 	how := unknown
 	defer func() { end(how) }()
-	user, session, secret, err := s.store.SignIn(ctx, username, models.NewSecret(p.Password), c.door.Address, c.door.Agent)
+	user, session, secret, err := s.store.SignIn(ctx, username, p.Password, c.door.Address, c.door.Agent)
 	if errors.Is(err, models.ErrUnauthorized) {
 		how = wrong
 		s.metrics.signIns.WithLabelValues("failed").Inc()
@@ -214,7 +214,7 @@ func (s *Service) setPassword(ctx context.Context, c *Call, p SetPasswordParams)
 	}
 	how := unknown
 	defer func() { end(how) }()
-	err = s.store.SetPassword(ctx, c.actor(), models.NewSecret(p.Current), models.NewSecret(p.New))
+	err = s.store.SetPassword(ctx, c.actor(), p.Current, p.New)
 	var refused *models.Error
 	switch {
 	case err == nil:

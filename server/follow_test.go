@@ -260,7 +260,7 @@ func (i *instance) person(name string, permissions models.Grants) person {
 		i.t.Fatal(err)
 	}
 	by := models.Actor{Identity: admin, ChangeID: models.NewChangeID()}
-	if _, err := i.store.CreateUser(ctx, by, name, models.CreateUserOptions{Password: adminPassword, Permissions: permissions}); err != nil {
+	if _, err := i.store.CreateUser(ctx, by, name, models.CreateUserOptions{Password: models.NewSecret(adminPassword), Permissions: permissions}); err != nil {
 		i.t.Fatal(err)
 	}
 	session := i.signIn(name, adminPassword)
