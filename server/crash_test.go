@@ -32,6 +32,46 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
+// chase follows the administrator's feed through every end of the program until a token "the end" is made.
+func (p *program) chase(ctx context.Context) (f *follower, done chan struct{}) {
+	f, done = &follower{credential: p.session}, make(chan struct{})
+	begun := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := f.follow(ctx, p.url(), 0, nil); err != nil {
+			p.t.Error(err)
+		}
+		close(begun)
+		for {
+			finished, err := f.follow(ctx, p.url(), 1<<30, isEnd)
+			var bad wrong
+			if finished || ctx.Err() != nil || errors.As(err, &bad) {
+				if !finished {
+					p.t.Error("the follower ended:", err)
+				}
+				return
+			}
+			time.Sleep(10 * time.Millisecond) // as a client does, if not for as long
+		}
+	}()
+	<-begun
+	return f, done
+}
+
+// finish stops the load, ends the chase and holds everything against everything.
+func (p *program) finish(l *load, f *follower, done chan struct{}) {
+	p.t.Helper()
+	l.stop()
+	if status, answer, err := p.post(context.Background(), "/v1/api-tokens/create", `["the end"]`); err != nil || status != 200 {
+		p.t.Fatalf("%d %s %v", status, answer, err)
+	}
+	<-done
+	f.mustCheck(p.t, l.verify(p.t, p, false))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.t.Logf("%d changes were answered; answers by status: %v; the follower had %d connections", len(l.answered), l.statuses, f.cuts)
+}
+
 // What was answered is there, whole, with its event; what was not is there whole or not at all; followers get it all.
 func killProgram(t *testing.T, binary, url string) {
 	p := run(t, binary, url)
@@ -116,6 +156,53 @@ func onlyGoodAnswers(t *testing.T, p *program, l *load) {
 // stopLimit is how long a program may take to end when it is asked to.
 const stopLimit = 10 * time.Second
 
+// farewells are the codes that connections were closed with.
+type farewells struct {
+	t     *testing.T
+	mu    sync.Mutex
+	codes map[websocket.StatusCode]int
+}
+
+// add wants a connection to have been told to go.
+func (f *farewells) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.codes[websocket.CloseStatus(err)]++; websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		f.t.Errorf("a connection ended with %v", err)
+	}
+}
+
+// overHTTP is a door for a load that goes on until the program is gone.
+func (p *program) overHTTP(ctx context.Context, method, params string) (int, []byte, error) {
+	status, answer, err := p.post(ctx, method, params)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		status = -1 // it is gone
+	}
+	return status, answer, err
+}
+
+// overWebSocket opens a door that is a connection, and lasts until that is closed.
+func (p *program) overWebSocket(ctx context.Context, ends *farewells) perform {
+	ws, err := connect(ctx, p.url(), p.session, "", nil)
+	if err != nil {
+		p.t.Error(err)
+		return p.overHTTP
+	}
+	p.t.Cleanup(func() { ws.CloseNow() })
+	c := &caller{ws: ws}
+	return func(ctx context.Context, method, params string) (int, []byte, error) {
+		result, code, err := c.call(ctx, method, rawParams(params))
+		if err != nil {
+			ends.add(err)
+			return -1, nil, err
+		}
+		if code == 0 {
+			code = http.StatusOK
+		}
+		return code, result, nil
+	}
+}
+
 // Asked to end, the program answers what is under way, tells its connections to go, and leaves the database closed:
 // nothing is in it that was not answered.
 func terminate(t *testing.T, binary, url string) {
@@ -127,47 +214,12 @@ func terminate(t *testing.T, binary, url string) {
 		t.Fatal(err)
 	}
 	defer idle.CloseNow()
-	var mu sync.Mutex
-	codes := map[websocket.StatusCode]int{}
-	ended := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if codes[websocket.CloseStatus(err)]++; websocket.CloseStatus(err) != websocket.StatusGoingAway {
-			t.Errorf("a connection ended with %v", err)
-		}
-	}
-	overHTTP := func(ctx context.Context, method, params string) (int, []byte, error) {
-		status, answer, err := p.post(ctx, method, params)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			status = -1 // it is gone
-		}
-		return status, answer, err
-	}
-	overWebSocket := func() perform {
-		ws, err := connect(ctx, p.url(), p.session, "", nil)
-		if err != nil {
-			t.Error(err)
-			return overHTTP
-		}
-		t.Cleanup(func() { ws.CloseNow() })
-		c := &caller{ws: ws}
-		return func(ctx context.Context, method, params string) (int, []byte, error) {
-			result, code, err := c.call(ctx, method, rawParams(params))
-			if err != nil {
-				ended(err)
-				return -1, nil, err
-			}
-			if code == 0 {
-				code = http.StatusOK
-			}
-			return code, result, nil
-		}
-	}
+	ends := &farewells{t: t, codes: map[websocket.StatusCode]int{}}
 	l := work(8, func(n int) perform {
 		if n%2 == 0 {
-			return overWebSocket()
+			return p.overWebSocket(ctx, ends)
 		}
-		return overHTTP
+		return p.overHTTP
 	})
 	defer l.stop()
 	l.more(t, 80)
@@ -177,7 +229,7 @@ func terminate(t *testing.T, binary, url string) {
 	}
 	for { // what the feed still tells, and then the end
 		if _, _, err := idle.Read(ctx); err != nil {
-			ended(err)
+			ends.add(err)
 			break
 		}
 	}
@@ -196,10 +248,10 @@ func terminate(t *testing.T, binary, url string) {
 		}
 	}
 	l.verify(t, p, true)
-	mu.Lock()
-	defer mu.Unlock()
-	if codes[websocket.StatusGoingAway] != 5 {
-		t.Errorf("of 5 connections, by close code: %v", codes)
+	ends.mu.Lock()
+	defer ends.mu.Unlock()
+	if ends.codes[websocket.StatusGoingAway] != 5 {
+		t.Errorf("of 5 connections, by close code: %v", ends.codes)
 	}
 	if strings.Contains(p.log.String(), "level=ERROR") {
 		t.Errorf("it ended with errors in its log")

@@ -31,12 +31,7 @@ func TestCredentials(t *testing.T) {
 		if good[30] == '0' {
 			other = "1"
 		}
-		for _, c := range []struct {
-			name   string
-			query  string
-			header http.Header
-			status int
-		}{
+		for _, c := range []upgrading{
 			{"none", "", nil, 401},
 			{"session", "", bearer(i.session), 101},
 			{"token", "", bearer(good), 101},
@@ -62,27 +57,41 @@ func TestCredentials(t *testing.T) {
 			{"URL: bearer", "?bearer." + good, nil, 401},
 			{"URL: authorization", "?Authorization=Bearer%20" + good, nil, 401},
 		} {
-			response, body := i.handshake(c.query, c.header)
-			if response.StatusCode != c.status {
-				t.Errorf("%s: got %s %s, want %d", c.name, response.Status, body, c.status)
-			}
-			if c.status == 401 && (!strings.HasPrefix(response.Header.Get("WWW-Authenticate"), "Bearer") || !strings.Contains(body, `{"error":{"code":401,`)) {
-				t.Errorf("%s: %v %s", c.name, response.Header, body)
-			}
-			want := ""
-			if c.header.Get("Sec-Websocket-Protocol") != "" && c.status == 101 {
-				want = "tokenwire.v1"
-			}
-			if got := strings.Join(response.Header.Values("Sec-Websocket-Protocol"), "|"); got != want {
-				t.Errorf("%s: the sub-protocol is %q, want %q", c.name, got, want)
-			}
-			for name, values := range response.Header {
-				if strings.Contains(strings.Join(values, "\n")+body, good) {
-					t.Errorf("%s: the secret comes back in %s", c.name, name)
-				}
-			}
+			c.check(i, good)
 		}
 	})
+}
+
+// upgrading is a request for an upgrade, and the status that it must get.
+type upgrading struct {
+	name   string
+	query  string
+	header http.Header
+	status int
+}
+
+// check asks for it. No answer may repeat the secret.
+func (c upgrading) check(i *instance, secret string) {
+	i.t.Helper()
+	response, body := i.handshake(c.query, c.header)
+	if response.StatusCode != c.status {
+		i.t.Errorf("%s: got %s %s, want %d", c.name, response.Status, body, c.status)
+	}
+	if c.status == 401 && (!strings.HasPrefix(response.Header.Get("WWW-Authenticate"), "Bearer") || !strings.Contains(body, `{"error":{"code":401,`)) {
+		i.t.Errorf("%s: %v %s", c.name, response.Header, body)
+	}
+	want := ""
+	if c.header.Get("Sec-Websocket-Protocol") != "" && c.status == 101 {
+		want = "tokenwire.v1"
+	}
+	if got := strings.Join(response.Header.Values("Sec-Websocket-Protocol"), "|"); got != want {
+		i.t.Errorf("%s: the sub-protocol is %q, want %q", c.name, got, want)
+	}
+	for name, values := range response.Header {
+		if strings.Contains(strings.Join(values, "\n")+body, secret) {
+			i.t.Errorf("%s: the secret comes back in %s", c.name, name)
+		}
+	}
 }
 
 // TestCookie signs in from origins and uses the cookie from others. Credentials that a browser sends by itself count only
@@ -90,46 +99,24 @@ func TestCredentials(t *testing.T) {
 func TestCookie(t *testing.T) {
 	i := startWith(t, modelstest.SQLite(t), models.Options{}, []string{"https://App.Example:443/", "http://plain.example:80", "https://app.example:8443"})
 	port := i.url[strings.LastIndexByte(i.url, ':'):]
-	signIn := func(origin string) *http.Cookie {
-		header := http.Header{}
-		if origin != "" {
-			header.Set("Origin", origin)
-		}
-		response, body := i.ask("POST", "/api/v1/session/sign-in", `["admin","`+adminPassword+`"]`, header)
-		if response.StatusCode != 200 || len(response.Cookies()) > 1 {
-			t.Fatal(origin, response.Status, body)
-		}
-		if len(response.Cookies()) == 0 {
-			return nil
-		}
-		cookie := response.Cookies()[0]
-		if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/" || cookie.Domain != "" || !strings.Contains(body, cookie.Value) ||
-			cookie.Expires.Before(time.Now().Add(24*time.Hour)) {
-			t.Errorf("%s: %s", origin, cookie)
-		}
-		return cookie
-	}
 	for _, origin := range []string{"", "http://localhost" + port, "http://127.0.0.1" + port, "http://[::1]" + port, "http://plain.example"} {
-		if c := signIn(origin); c == nil || strings.HasPrefix(c.Name, "__") || c.Secure {
+		if c := i.cookieFor(origin); c == nil || strings.HasPrefix(c.Name, "__") || c.Secure {
 			t.Errorf("from %q: %v", origin, c)
 		}
 	}
 	for _, origin := range []string{"https://app.example", "https://app.example:8443"} {
-		if c := signIn(origin); c == nil || !strings.HasPrefix(c.Name, "__Host-") || !c.Secure {
+		if c := i.cookieFor(origin); c == nil || !strings.HasPrefix(c.Name, "__Host-") || !c.Secure {
 			t.Errorf("from %q: %v", origin, c)
 		}
 	}
 	for _, origin := range []string{"https://evil.example", "null", "http://app.example"} {
-		if c := signIn(origin); c != nil { // nobody signs a browser in from another site
+		if c := i.cookieFor(origin); c != nil { // nobody signs a browser in from another site
 			t.Errorf("from %q: %v", origin, c)
 		}
 	}
-	plain, secure := signIn(""), signIn("https://app.example")
+	plain, secure := i.cookieFor(""), i.cookieFor("https://app.example")
 	both := plain.Name + "=" + plain.Value + "; " + secure.Name + "=" + secure.Value
-	for _, c := range []struct {
-		origin, host string
-		counts       bool
-	}{
+	for _, c := range []cookieUse{
 		{"http://localhost" + port, "", true}, {"http://127.0.0.1" + port, "", true}, {"https://app.example", "", true}, {"https://app.example:8443", "", true}, {"http://plain.example", "", true},
 		{"http://plain.example", "plain.example", true}, {"http://localhost" + port, "evil.example", true},
 		{"", "", false}, {"null", "", false}, {"https://evil.example", "", false}, {"http://app.example", "", false}, {"https://app.example:444", "", false},
@@ -139,32 +126,7 @@ func TestCookie(t *testing.T) {
 		// What a request says of its host proves nothing: DNS may lead anybody's name here.
 		{"http://evil.example", "evil.example", false}, {"http://evil.example" + port, "evil.example" + port, false}, {"https://evil.example", "evil.example", false}, {"", "localhost" + port, false},
 	} {
-		header := http.Header{"Cookie": {both}}
-		if c.origin != "" {
-			header.Set("Origin", c.origin)
-		}
-		if c.host != "" {
-			header.Set("Host", c.host)
-		}
-		upgrade, body := i.handshake("", header)
-		if got := upgrade.StatusCode == 101; got != c.counts || !got && upgrade.StatusCode != 401 {
-			t.Errorf("upgrade from %q at %q: %s %s", c.origin, c.host, upgrade.Status, body)
-		}
-		call, body := i.ask("POST", "/api/v1/session/read", "", header)
-		if got := call.StatusCode == 200; got != c.counts || !got && call.StatusCode != 401 {
-			t.Errorf("call from %q at %q: %s %s", c.origin, c.host, call.Status, body)
-		}
-		message, body := i.ask("POST", "/api", `{"jsonrpc":"2.0","id":1,"method":"/v1/session/read"}`, header)
-		if got := strings.Contains(body, `"result":`); got != c.counts || message.StatusCode != 200 {
-			t.Errorf("message from %q at %q: %s %s", c.origin, c.host, message.Status, body)
-		}
-		header.Set("Authorization", "Bearer "+i.session) // a bearer needs no origin
-		if call, body := i.ask("POST", "/api/v1/session/read", "", header); call.StatusCode != 200 {
-			t.Errorf("bearer from %q at %q: %s %s", c.origin, c.host, call.Status, body)
-		}
-		if allowed := call.Header.Get("Access-Control-Allow-Origin"); c.origin != "" && (allowed == c.origin) != c.counts || allowed == "*" {
-			t.Errorf("%q may read the answer: %q", c.origin, allowed)
-		}
+		c.check(i, both)
 	}
 	response, _ := i.ask("POST", "/api/v1/session/sign-out", "", http.Header{"Cookie": {both}, "Origin": {"https://app.example"}})
 	if c := response.Cookies(); response.StatusCode != 200 || len(c) != 1 || c[0].Name != secure.Name || c[0].Value != "" || c[0].Expires.After(time.Now()) || !c[0].Secure {
@@ -176,6 +138,65 @@ func TestCookie(t *testing.T) {
 	// An old cookie in the browser does not keep anybody from signing in.
 	if again, body := i.ask("POST", "/api/v1/session/sign-in", `["admin","`+adminPassword+`"]`, http.Header{"Cookie": {both}, "Origin": {"https://app.example"}}); again.StatusCode != 200 {
 		t.Error("with an old cookie:", again.Status, body)
+	}
+}
+
+// cookieFor signs in as a page of an origin does, and returns the cookie that it gets, if any.
+func (i *instance) cookieFor(origin string) *http.Cookie {
+	i.t.Helper()
+	header := http.Header{}
+	if origin != "" {
+		header.Set("Origin", origin)
+	}
+	response, body := i.ask("POST", "/api/v1/session/sign-in", `["admin","`+adminPassword+`"]`, header)
+	if response.StatusCode != 200 || len(response.Cookies()) > 1 {
+		i.t.Fatal(origin, response.Status, body)
+	}
+	if len(response.Cookies()) == 0 {
+		return nil
+	}
+	cookie := response.Cookies()[0]
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/" || cookie.Domain != "" || !strings.Contains(body, cookie.Value) ||
+		cookie.Expires.Before(time.Now().Add(24*time.Hour)) {
+		i.t.Errorf("%s: %s", origin, cookie)
+	}
+	return cookie
+}
+
+// cookieUse is a page that uses a browser's cookies, and whether they count for it.
+type cookieUse struct {
+	origin, host string
+	counts       bool
+}
+
+// check uses the cookies at each door, and then a bearer beside them.
+func (c cookieUse) check(i *instance, cookies string) {
+	i.t.Helper()
+	header := http.Header{"Cookie": {cookies}}
+	if c.origin != "" {
+		header.Set("Origin", c.origin)
+	}
+	if c.host != "" {
+		header.Set("Host", c.host)
+	}
+	upgrade, body := i.handshake("", header)
+	if got := upgrade.StatusCode == 101; got != c.counts || !got && upgrade.StatusCode != 401 {
+		i.t.Errorf("upgrade from %q at %q: %s %s", c.origin, c.host, upgrade.Status, body)
+	}
+	call, body := i.ask("POST", "/api/v1/session/read", "", header)
+	if got := call.StatusCode == 200; got != c.counts || !got && call.StatusCode != 401 {
+		i.t.Errorf("call from %q at %q: %s %s", c.origin, c.host, call.Status, body)
+	}
+	message, body := i.ask("POST", "/api", `{"jsonrpc":"2.0","id":1,"method":"/v1/session/read"}`, header)
+	if got := strings.Contains(body, `"result":`); got != c.counts || message.StatusCode != 200 {
+		i.t.Errorf("message from %q at %q: %s %s", c.origin, c.host, message.Status, body)
+	}
+	header.Set("Authorization", "Bearer "+i.session) // a bearer needs no origin
+	if call, body := i.ask("POST", "/api/v1/session/read", "", header); call.StatusCode != 200 {
+		i.t.Errorf("bearer from %q at %q: %s %s", c.origin, c.host, call.Status, body)
+	}
+	if allowed := call.Header.Get("Access-Control-Allow-Origin"); c.origin != "" && (allowed == c.origin) != c.counts || allowed == "*" {
+		i.t.Errorf("%q may read the answer: %q", c.origin, allowed)
 	}
 }
 

@@ -247,19 +247,16 @@ func tightClient() *http.Client {
 	}}}
 }
 
-// The check that the other tests rely on finds each kind of fault, as rare as one event in 500.
-func TestCheckFindsBrokenFeeds(t *testing.T) {
-	i := start(t, modelstest.SQLite(t))
-	ctx, cancel := context.WithTimeout(context.Background(), overall)
-	defer cancel()
-	ada, eve := i.person("ada", models.Grants{models.PermissionVerify: true}), i.person("eve", nil)
-	i.end(eve)
-	foreign := feedOf(t, i.store, eve.actor.UserID)
+// fault is what may happen to a feed on its way, and what the check must say of it.
+type fault struct {
+	mangle func(n int, raw string) []string
+	want   string
+}
+
+// feedFaults returns every kind of fault. foreign is an event of another feed.
+func feedFaults(foreign string) map[string]fault {
 	var kept string
-	faults := map[string]struct {
-		mangle func(n int, raw string) []string
-		want   string
-	}{
+	return map[string]fault{
 		"honest": {func(_ int, raw string) []string { return []string{raw} }, ""},
 		"drops one": {func(n int, raw string) []string {
 			if n%500 == 0 {
@@ -289,7 +286,7 @@ func TestCheckFindsBrokenFeeds(t *testing.T) {
 		}, "came after"},
 		"tells of another's": {func(n int, raw string) []string {
 			if n%500 == 0 {
-				return []string{raw, string(foreign[len(foreign)-1].Notification())}
+				return []string{raw, foreign}
 			}
 			return []string{raw}
 		}, "not of this feed"},
@@ -300,6 +297,17 @@ func TestCheckFindsBrokenFeeds(t *testing.T) {
 			return []string{raw}
 		}, "not of this feed"},
 	}
+}
+
+// The check that the other tests rely on finds each kind of fault, as rare as one event in 500.
+func TestCheckFindsBrokenFeeds(t *testing.T) {
+	i := start(t, modelstest.SQLite(t))
+	ctx, cancel := context.WithTimeout(context.Background(), overall)
+	defer cancel()
+	ada, eve := i.person("ada", models.Grants{models.PermissionVerify: true}), i.person("eve", nil)
+	i.end(eve)
+	foreign := feedOf(t, i.store, eve.actor.UserID)
+	faults := feedFaults(string(foreign[len(foreign)-1].Notification()))
 	followers := map[string]*follower{}
 	for name, fault := range faults {
 		n := 0

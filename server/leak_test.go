@@ -57,6 +57,98 @@ func backTo(t testing.TB, before usage, what string) {
 	t.Errorf("%s: %+v is used, before it was %+v\n%.8000s", what, now, before, stacks)
 }
 
+// open makes a connection that is ready.
+func (i *instance) open(ctx context.Context, credential string, client *http.Client) *websocket.Conn {
+	i.t.Helper()
+	ws, err := connect(ctx, i.url, credential, "", client)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	if _, err := (&follower{}).ready(ctx, ws); err != nil {
+		i.t.Fatal(err)
+	}
+	return ws
+}
+
+// wantClose reads what a connection still tells, and then the code that the server closes it with.
+func (i *instance) wantClose(ctx context.Context, ws *websocket.Conn, code websocket.StatusCode) {
+	i.t.Helper()
+	defer ws.CloseNow()
+	for {
+		if _, _, err := ws.Read(ctx); err != nil {
+			if got := websocket.CloseStatus(err); got != code {
+				i.t.Errorf("closed with %v, want %d", err, code)
+			}
+			return
+		}
+	}
+}
+
+// ending makes a connection and ends it.
+type ending struct {
+	name string
+	end  func()
+}
+
+// endings are how a connection may end while the server goes on; readers that are too slow take a test of their own.
+func (i *instance) endings(ctx context.Context, ada person) []ending {
+	return []ending{
+		{"closed by the client", func() { i.open(ctx, ada.session, nil).Close(websocket.StatusNormalClosure, "") }},
+		{"aborted", func() { i.open(ctx, ada.session, nil).CloseNow() }},
+		{"reset", func() {
+			var tcp *net.TCPConn
+			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				tcp, _ = c.(*net.TCPConn)
+				return c, err
+			}}}
+			ws := i.open(ctx, ada.session, client)
+			tcp.SetLinger(0)
+			ws.CloseNow()
+		}},
+		{"aborted in the middle of calls", func() {
+			ws := i.open(ctx, ada.session, nil)
+			for id := range 20 {
+				message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"/v1/api-tokens/create","params":["x"]}`, id)
+				if err := ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
+					i.t.Fatal(err)
+				}
+			}
+			ws.CloseNow()
+		}},
+		{"a binary frame (1003)", func() {
+			ws := i.open(ctx, ada.session, nil)
+			if err := ws.Write(ctx, websocket.MessageBinary, []byte("x")); err != nil {
+				i.t.Fatal(err)
+			}
+			i.wantClose(ctx, ws, websocket.StatusUnsupportedData)
+		}},
+		{"its token disabled (4401)", func() {
+			token, secret, err := i.store.CreateToken(ctx, ada.by(), "x", models.CreateTokenOptions{})
+			if err != nil {
+				i.t.Fatal(err)
+			}
+			ws := i.open(ctx, secret.Reveal(), nil)
+			if _, err := i.store.SetTokenEnabled(ctx, ada.by(), token.ID, false, models.ChangeOptions{}); err != nil {
+				i.t.Fatal(err)
+			}
+			i.wantClose(ctx, ws, 4401)
+		}},
+		{"signed out (4401)", func() {
+			ws := i.open(ctx, i.signIn("ada", adminPassword), nil)
+			if err := ws.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","id":1,"method":"/v1/session/sign-out"}`)); err != nil {
+				i.t.Fatal(err)
+			}
+			i.wantClose(ctx, ws, 4401)
+		}},
+		{"refused", func() {
+			if _, err := connect(ctx, i.url, "tws_none", "", nil); err == nil {
+				i.t.Fatal("a bad credential got a connection")
+			}
+		}},
+	}
+}
+
 // However a connection ends, nothing of it is left: no goroutine, no socket.
 func TestNothingIsLeftOfConnections(t *testing.T) {
 	url := modelstest.SQLite(t) // whose pools do not grow; what is tested here knows nothing of databases
@@ -66,115 +158,23 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 	defer cancel()
 	ada := i.person("ada", models.Grants{models.PermissionVerify: true})
 	many := times(15)
-	open := func(credential string, client *http.Client) *websocket.Conn {
-		t.Helper()
-		ws, err := connect(ctx, i.url, credential, "", client)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := (&follower{}).ready(ctx, ws); err != nil {
-			t.Fatal(err)
-		}
-		return ws
-	}
-	wantClose := func(ws *websocket.Conn, code websocket.StatusCode) {
-		t.Helper()
-		defer ws.CloseNow()
-		for {
-			if _, _, err := ws.Read(ctx); err != nil {
-				if got := websocket.CloseStatus(err); got != code {
-					t.Errorf("closed with %v, want %d", err, code)
-				}
-				return
-			}
-		}
-	}
-	endings := []struct {
-		name string
-		end  func(n int)
-	}{
-		{"closed by the client", func(int) { open(ada.session, nil).Close(websocket.StatusNormalClosure, "") }},
-		{"aborted", func(int) { open(ada.session, nil).CloseNow() }},
-		{"reset", func(int) {
-			var tcp *net.TCPConn
-			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				c, err := new(net.Dialer).DialContext(ctx, network, address)
-				tcp, _ = c.(*net.TCPConn)
-				return c, err
-			}}}
-			ws := open(ada.session, client)
-			tcp.SetLinger(0)
-			ws.CloseNow()
-		}},
-		{"aborted in the middle of calls", func(n int) {
-			ws := open(ada.session, nil)
-			for id := range 20 {
-				message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"/v1/api-tokens/create","params":["x"]}`, id)
-				if err := ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			ws.CloseNow()
-		}},
-		{"a binary frame (1003)", func(int) {
-			ws := open(ada.session, nil)
-			if err := ws.Write(ctx, websocket.MessageBinary, []byte("x")); err != nil {
-				t.Fatal(err)
-			}
-			wantClose(ws, websocket.StatusUnsupportedData)
-		}},
-		{"its token disabled (4401)", func(int) {
-			token, secret, err := i.store.CreateToken(ctx, ada.by(), "x", models.CreateTokenOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ws := open(secret.Reveal(), nil)
-			if _, err := i.store.SetTokenEnabled(ctx, ada.by(), token.ID, false, models.ChangeOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			wantClose(ws, 4401)
-		}},
-		{"signed out (4401)", func(int) {
-			ws := open(i.signIn("ada", adminPassword), nil)
-			if err := ws.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","id":1,"method":"/v1/session/sign-out"}`)); err != nil {
-				t.Fatal(err)
-			}
-			wantClose(ws, 4401)
-		}},
-		{"refused", func(int) {
-			if _, err := connect(ctx, i.url, "tws_none", "", nil); err == nil {
-				t.Fatal("a bad credential got a connection")
-			}
-		}},
-	}
 	i.end(ada)
-	open(ada.session, nil).CloseNow() // the database's connections for reading are made when they are needed first
-	for _, e := range endings {
+	i.open(ctx, ada.session, nil).CloseNow() // the database's connections for reading are made when they are needed first
+	for _, e := range i.endings(ctx, ada) {
 		running := used(t)
-		for n := range many {
-			e.end(n)
+		for range many {
+			e.end()
 		}
 		running.files += 4 // SQLite's, which are made when they are needed and stay
 		running.goroutines += 2
 		backTo(t, running, e.name)
 	}
 
-	running := used(t)
-	var slow []*websocket.Conn
-	for range 3 {
-		slow = append(slow, open(ada.session, tightClient()))
-	}
-	i.manyEvents(ada, 60, 70)
-	for _, ws := range slow {
-		wantClose(ws, 4008)
-	}
-	running.files += 4
-	running.goroutines += 2
-	backTo(t, running, "too slow (4008)")
+	i.slowReaders(ctx, ada)
 
 	var left []*websocket.Conn
 	for range many {
-		left = append(left, open(ada.session, nil))
+		left = append(left, i.open(ctx, ada.session, nil))
 	}
 	stopped := make(chan struct{})
 	go func() {
@@ -182,11 +182,28 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 		i.stop()
 	}()
 	for _, ws := range left {
-		wantClose(ws, websocket.StatusGoingAway)
+		i.wantClose(ctx, ws, websocket.StatusGoingAway)
 	}
 	<-stopped
 	backTo(t, before, "the server stopped")
 	if _, err := http.Get(i.url); err == nil {
 		t.Error("it still answers")
 	}
+}
+
+// slowReaders wants followers that do not read to be closed, and nothing of them to be left.
+func (i *instance) slowReaders(ctx context.Context, ada person) {
+	i.t.Helper()
+	running := used(i.t)
+	var slow []*websocket.Conn
+	for range 3 {
+		slow = append(slow, i.open(ctx, ada.session, tightClient()))
+	}
+	i.manyEvents(ada, 60, 70)
+	for _, ws := range slow {
+		i.wantClose(ctx, ws, 4008)
+	}
+	running.files += 4 // as above
+	running.goroutines += 2
+	backTo(i.t, running, "too slow (4008)")
 }

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -297,7 +296,23 @@ func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
 		t.Fatal(err)
 	}
 	feed := feedOf(t, store, id.UserID)
-	told, last := map[change]int{}, map[string]change{}
+	told, last := changesIn(t, feed)
+	for _, c := range l.answered {
+		if told[c] != 1 {
+			t.Errorf("%v was answered and is in the feed %d times", c, told[c])
+		}
+	}
+	if exact && len(told) != len(l.answered) {
+		t.Errorf("%d changes were made and %d answered", len(told), len(l.answered))
+	}
+	l.verifyTokens(ctx, t, store, id, last)
+	return feed
+}
+
+// changesIn counts the changes of a feed and returns the last one of each token, whose versions must have no gap.
+func changesIn(t *testing.T, feed []models.Event) (told map[change]int, last map[string]change) {
+	t.Helper()
+	told, last = map[change]int{}, map[string]change{}
 	for _, e := range feed {
 		if e.Internal() {
 			continue
@@ -317,14 +332,12 @@ func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
 		}
 		last[e.TokenID] = c
 	}
-	for _, c := range l.answered {
-		if told[c] != 1 {
-			t.Errorf("%v was answered and is in the feed %d times", c, told[c])
-		}
-	}
-	if exact && len(told) != len(l.answered) {
-		t.Errorf("%d changes were made and %d answered", len(told), len(l.answered))
-	}
+	return told, last
+}
+
+// verifyTokens holds the tokens against the last change of each.
+func (l *load) verifyTokens(ctx context.Context, t *testing.T, store *models.Store, id *models.Identity, last map[string]change) {
+	t.Helper()
 	limit, after, rows := 100, "", 0
 	for {
 		page, err := store.ReadTokens(ctx, id, models.TokensOptions{ListOptions: models.ListOptions{Limit: &limit, After: after}})
@@ -347,45 +360,4 @@ func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
 	if rows != len(last) {
 		t.Errorf("%d tokens, and %d by the feed", rows, len(last))
 	}
-	return feed
-}
-
-// chase follows the administrator's feed through every end of the program until a token "the end" is made.
-func (p *program) chase(ctx context.Context) (f *follower, done chan struct{}) {
-	f, done = &follower{credential: p.session}, make(chan struct{})
-	begun := make(chan struct{})
-	go func() {
-		defer close(done)
-		if _, err := f.follow(ctx, p.url(), 0, nil); err != nil {
-			p.t.Error(err)
-		}
-		close(begun)
-		for {
-			finished, err := f.follow(ctx, p.url(), 1<<30, isEnd)
-			var bad wrong
-			if finished || ctx.Err() != nil || errors.As(err, &bad) {
-				if !finished {
-					p.t.Error("the follower ended:", err)
-				}
-				return
-			}
-			time.Sleep(10 * time.Millisecond) // as a client does, if not for as long
-		}
-	}()
-	<-begun
-	return f, done
-}
-
-// finish stops the load, ends the chase and holds everything against everything.
-func (p *program) finish(l *load, f *follower, done chan struct{}) {
-	p.t.Helper()
-	l.stop()
-	if status, answer, err := p.post(context.Background(), "/v1/api-tokens/create", `["the end"]`); err != nil || status != 200 {
-		p.t.Fatalf("%d %s %v", status, answer, err)
-	}
-	<-done
-	f.mustCheck(p.t, l.verify(p.t, p, false))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p.t.Logf("%d changes were answered; answers by status: %v; the follower had %d connections", len(l.answered), l.statuses, f.cuts)
 }
