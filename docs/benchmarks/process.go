@@ -91,18 +91,6 @@ func (p *process) rss() (float64, error) {
 	return 0, errors.New("no VmRSS")
 }
 
-// cpu returns the processor time that a process has used, in seconds (fields 14 and 15 in proc_pid_stat(5)).
-func (p *process) cpu() (float64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return float64(user+system) / 100, errors.Join(err1, err2)
-}
-
 // raiseFiles lets this process and its children open as many files as the machine allows, at least n.
 func raiseFiles(n uint64) error {
 	var limit syscall.Rlimit

@@ -30,10 +30,10 @@ func setEnabled(o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkStatements(m, ours[0], reference.process); err != nil {
+	if err := checkStatements(m, ours[0]); err != nil {
 		return err
 	}
-	theirs := func() (float64, error) { return 0, nil }
+	var theirs func() (float64, error)
 	if o.against != "" {
 		others, _, err := tokenwireSetters(o, o.against, m, "others")
 		if err != nil {
@@ -148,7 +148,7 @@ var (
 )
 
 // checkStatements makes sure that the reference sends what Tokenwire sends: it looks at the server's log of one call.
-func checkStatements(m *mariaDB, s *setter, _ *process) error {
+func checkStatements(m *mariaDB, s *setter) error {
 	if err := s.call(); err != nil { // so that statements are prepared
 		return err
 	}
@@ -175,7 +175,7 @@ func checkStatements(m *mariaDB, s *setter, _ *process) error {
 		want[i] = literal.ReplaceAllString(want[i], "?")
 	}
 	if got := sent[from+1 : to]; !slices.Equal(got, want) {
-		return fmt.Errorf("Tokenwire no longer sends the statements of reference-sql:\n%s", strings.Join(got, "\n"))
+		return fmt.Errorf("the server no longer sends the statements of reference-sql:\n%s", strings.Join(got, "\n"))
 	}
 	return nil
 }
