@@ -55,6 +55,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	defer runtime.KeepAlive(headroom)
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	listener, err := net.Listen("tcp", set.listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -94,7 +97,9 @@ func firstAdministrator(ctx context.Context, store *models.Store, given models.S
 		random = rand.Text()
 		given = models.NewSecret(random)
 	}
-	made, err = store.Bootstrap(ctx, given)
+	if made, err = store.Bootstrap(ctx, given); err != nil && random == "" {
+		err = fmt.Errorf("TOKENWIRE_ADMIN_PASSWORD: %w", err)
+	}
 	return made, random, err
 }
 

@@ -95,6 +95,8 @@ func TestSettings(t *testing.T) {
 			return s.database == "mysql://u:s%2Fp%40ce@h/n" && s.databaseShown == "mysql://u@h/n"
 		}},
 		{name: "unknown flag", args: []string{"--nope"}, want: "not defined"},
+		{name: "no port", args: []string{"--listen", "8080"}, want: "<host>:<port>"},
+		{name: "days", args: []string{"--events-kept", "7d"}, want: "168h"},
 		{name: "unknown argument", args: []string{"serve"}, want: "unknown argument"},
 		{name: "bad variable", env: []string{"TOKENWIRE_EVENTS_KEPT", "soon"}, want: "TOKENWIRE_EVENTS_KEPT"},
 		{name: "bad key", env: []string{"TOKENWIRE_KEY", "abc"}, want: "64 hexadecimal digits"},

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -47,26 +48,19 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	var s settings
 	var origins, keyFile string
 	flags := flag.NewFlagSet("tokenwire", flag.ContinueOnError)
-	flags.SetOutput(output)
+	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
-	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true] `URL`")
+	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true]: `URL` of the database")
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
 	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")
 	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
-	flags.DurationVar(&s.eventsKept, "events-kept", models.DefaultKept, "how long events are kept, to be resumed from and read")
-	flags.Usage = func() {
-		fmt.Fprint(output, usage)
-		flags.VisitAll(func(f *flag.Flag) {
-			name, about := flag.UnquoteUsage(f)
-			fmt.Fprintf(output, "  --%s %s  (%s)\n        %s", f.Name, name, variable(f.Name), about)
-			if f.DefValue != "" {
-				fmt.Fprintf(output, " (default %s)", f.DefValue)
-			}
-			fmt.Fprintln(output)
-		})
-	}
-	if err := flags.Parse(args); err != nil {
+	s.eventsKept = models.DefaultKept
+	flags.Var((*duration)(&s.eventsKept), "events-kept", "`hours`, such as 168h: how long events are kept, to be resumed from and read")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		help(output, flags)
 		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("%w; see --help", err)
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
@@ -78,8 +72,14 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	if given["database"] && hasPassword(s.database) {
 		return nil, errors.New("a password must not be in a flag, where every user of this machine can read it: use TOKENWIRE_DATABASE, or TOKENWIRE_DATABASE_PASSWORD_FILE")
 	}
-	if s.tokensPerUser < 1 || s.eventsKept < time.Minute {
-		return nil, errors.New("--tokens-per-user is at least 1, --events-kept at least 1m")
+	if _, _, err := net.SplitHostPort(s.listen); err != nil {
+		return nil, fmt.Errorf("--listen is <host>:<port>, such as 127.0.0.1:8080, not %q", s.listen)
+	}
+	if s.tokensPerUser < 1 {
+		return nil, fmt.Errorf("--tokens-per-user is at least 1, not %d", s.tokensPerUser)
+	}
+	if s.eventsKept < time.Minute {
+		return nil, fmt.Errorf("--events-kept is at least 1m, not %v", s.eventsKept)
 	}
 	for origin := range strings.SplitSeq(origins, ",") {
 		if origin = strings.TrimSpace(origin); origin != "" {
@@ -87,6 +87,34 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 		}
 	}
 	return &s, s.readSecrets(getenv, keyFile)
+}
+
+func help(w io.Writer, flags *flag.FlagSet) {
+	fmt.Fprint(w, usage)
+	flags.VisitAll(func(f *flag.Flag) {
+		name, about := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  --%s %s  (%s)\n        %s", f.Name, name, variable(f.Name), about)
+		if f.DefValue != "" {
+			fmt.Fprintf(w, " (default %s)", f.DefValue)
+		}
+		fmt.Fprintln(w)
+	})
+}
+
+// duration is a flag whose error says how to write one.
+type duration time.Duration
+
+// String returns the duration as it is written.
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+// Set reads a duration.
+func (d *duration) Set(s string) error {
+	parsed, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New("write hours, minutes or seconds, such as 168h or 30m")
+	}
+	*d = duration(parsed)
+	return nil
 }
 
 func variable(flag string) string {
@@ -100,7 +128,7 @@ func fromEnvironment(flags *flag.FlagSet, getenv func(string) string) (given map
 	flags.VisitAll(func(f *flag.Flag) {
 		if value := getenv(variable(f.Name)); value != "" && !given[f.Name] {
 			if bad := flags.Set(f.Name, value); bad != nil {
-				err = fmt.Errorf("%s: %w", variable(f.Name), bad)
+				err = fmt.Errorf("%s is %q: %w", variable(f.Name), value, bad)
 			}
 		}
 	})

@@ -36,7 +36,7 @@ func openDatabase(raw string) (write, read *gorm.DB, err error) {
 	case "mysql":
 		return openMySQL(raw)
 	}
-	return nil, nil, errors.New("the database must be sqlite:<file> or mysql://<user>:<password>@<host>:<port>/<name>")
+	return nil, nil, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name> with the password in TOKENWIRE_DATABASE_PASSWORD")
 }
 
 // DatabaseFile returns the file of a SQLite URL, or "".
@@ -96,7 +96,7 @@ func mysqlPool(config *mysqldriver.Config, prepare bool) (*gorm.DB, error) {
 }
 
 func mysqlConfig(raw string) (*mysqldriver.Config, error) {
-	wrong := errors.New("the database must be mysql://<user>:<password>@<host>:<port>/<name>, optionally with ?tls=true")
+	wrong := errors.New("the database must be mysql://<user>@<host>:<port>/<name>, optionally with ?tls=true; the password goes into TOKENWIRE_DATABASE_PASSWORD, or percent-encoded after the user and a colon into TOKENWIRE_DATABASE")
 	u, err := url.Parse(raw)
 	if err != nil || u.User == nil || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
 		return nil, wrong // without err, which would repeat the password

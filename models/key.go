@@ -144,6 +144,9 @@ func (source KeySource) find(fresh bool) (Key, error) {
 		return *source.Key, nil
 	}
 	k, err := ReadKey(source.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !fresh {
+		return k, fmt.Errorf("%w; put back the one that this database was made with, no other will do", err)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}

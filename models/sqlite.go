@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -28,6 +29,9 @@ func openSQLite(file string) (write, read *gorm.DB, err error) {
 	if file == "" {
 		return nil, nil, errors.New("the database must be sqlite:<file>, for example sqlite:tokenwire.db")
 	}
+	if strings.HasPrefix(file, "//") {
+		return nil, nil, errors.New("write sqlite:x.db for a file in this folder, or sqlite:/folder/x.db")
+	}
 	if err := createPrivate(file); err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +42,7 @@ func openSQLite(file string) (write, read *gorm.DB, err error) {
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqliteWait.Milliseconds()) + "&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	read, err = openPool(dsn+"&mode=ro&_pragma=query_only(1)", sqliteReaders)
 	if err != nil {

@@ -146,7 +146,7 @@ const unknownMessage = "there is no such param"
 func TestDocumentedParams(t *testing.T) {
 	whole, methods := document(t)
 	for _, m := range (&Service{}).table() {
-		if param, message := refused(t, m, `{"nosuch":1}`); param != "nosuch" || message != unknownMessage {
+		if param, message := refused(t, m, `{"nosuch":1}`); param != "nosuch" || message != unknownMessage+"; "+takes(m.params) {
 			t.Errorf("%s: %s %q", m.name, param, message)
 		}
 		d := methods[m.name]

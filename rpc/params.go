@@ -70,7 +70,7 @@ func decodeEach(d *jsontext.Decoder, params []param, target reflect.Value, given
 		}
 		switch {
 		case byName && i < 0:
-			return invalidParam(shorten(name), "there is no such param")
+			return invalidParam(shorten(name), "there is no such param; "+takes(params))
 		case i >= len(params):
 			return invalidParam(fmt.Sprint(position), fmt.Sprintf("at most %d params", len(params)))
 		case given[i]:
@@ -103,6 +103,18 @@ func decodeEach(d *jsontext.Decoder, params []param, target reflect.Value, given
 // broken answers params that are not JSON, which only the door of params alone lets in.
 func broken(error) error {
 	return &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the params are not JSON"}
+}
+
+// takes says which params there are.
+func takes(params []param) string {
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.name
+	}
+	if len(names) == 0 {
+		return "the method takes none"
+	}
+	return "the method takes " + strings.Join(names, ", ")
 }
 
 func indexOf(params []param, name string) int {

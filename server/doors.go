@@ -59,6 +59,14 @@ func (s *Server) postCall(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 }
 
+// notPost answers whoever comes to a door that is not there.
+func notPost(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", "POST, OPTIONS") // RFC 9110, section 15.5.6
+	writeJSON(w, http.StatusMethodNotAllowed, rpc.ErrorObject(&jsonrpc2.Error{
+		Code: http.StatusMethodNotAllowed, Message: "methods are called with POST (curl: -d '' where there are no params)",
+	}))
+}
+
 // methodOf returns the method that a path names.
 func methodOf(r *http.Request) string {
 	name := strings.TrimPrefix(r.URL.Path, "/api")

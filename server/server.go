@@ -64,6 +64,8 @@ func New(c Config) (*Server, error) {
 	mux.HandleFunc("GET /api", s.upgrade)
 	mux.HandleFunc("POST /api", s.postMessage)
 	mux.HandleFunc("POST /api/", s.postCall)
+	mux.HandleFunc("/api", notPost)
+	mux.HandleFunc("/api/", notPost)
 	mux.HandleFunc("OPTIONS /api", s.preflight)
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
 	mux.Handle("GET /openrpc.json", newPage("openrpc.json", c.Service.OpenRPC()))

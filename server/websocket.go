@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/rpc"
@@ -42,6 +44,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.refuse(ctx, w, err)
+		return
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket") // RFC 9110, section 15.5.22
+		writeJSON(w, http.StatusUpgradeRequired, rpc.ErrorObject(&jsonrpc2.Error{
+			Code: http.StatusUpgradeRequired, Message: "this is the WebSocket's door; without one, POST a JSON-RPC 2.0 message here",
+		}))
 		return
 	}
 	t := &transport{}

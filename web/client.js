@@ -368,7 +368,7 @@ function endpoint(/** @type {string | URL | undefined} */ url) {
 
 /** Checks it first: the browser's own complaint would show the token. @param {string | null} [token] */
 function credential(token) {
-  if (token && !TOKEN_FORM.test(token)) throw new TypeError("Tokenwire: the token holds what no token holds");
+  if (token && !TOKEN_FORM.test(token)) throw new TypeError("Tokenwire: this is no session or API token; is it cut short?");
   return () => token || null;
 }
 

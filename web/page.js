@@ -46,6 +46,7 @@ function follow() {
   api.on("/v1/session/ready", showTokens);
   api.on("reset", readTokens);
   tokens.follow();
+  if (api.state === "ended") api.reconnect(); // it was used from the console, before anybody had signed in
 }
 
 async function signIn() {
