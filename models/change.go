@@ -27,7 +27,7 @@ type change struct {
 	by     Actor
 	now    Time
 	events []Event
-	parts  bool // the change ends the actor's own credential
+	parts  bool // the change ends the actor's own credential, which was good when it did
 }
 
 // change runs f in a transaction, numbers the events that f recorded as the last thing before COMMIT, and tells the
@@ -86,11 +86,8 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 // number gives the events their positions. Bumping the counter row is what orders the commits of one user, and it is
 // held until COMMIT only: it comes last, users in the order of their ids, so that two changes cannot wait for each other.
 func (c *change) number() error {
-	if len(c.events) == 0 {
-		return nil
-	}
 	groups := byUser(c.events)
-	if c.by.Identity != nil && groups[c.by.UserID] == nil {
+	if c.by.Identity != nil && c.by.Credential.ID != "" && groups[c.by.UserID] == nil {
 		groups[c.by.UserID] = nil // nothing to number there, but to wait for
 	}
 	for _, userID := range slices.Sorted(maps.Keys(groups)) {
@@ -100,6 +97,9 @@ func (c *change) number() error {
 	}
 	if err := c.stillGood(); err != nil {
 		return err
+	}
+	if len(c.events) == 0 {
+		return nil
 	}
 	if len(c.events) == 1 {
 		e := &c.events[0]
@@ -152,16 +152,8 @@ func (c *change) stillGood() error {
 	if c.by.Identity == nil || c.by.Credential.ID == "" || c.parts {
 		return nil
 	}
-	query := goodSession
-	if c.by.Credential.Kind == KindToken {
-		query = goodToken
-	}
-	var good int64
-	if err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query, c.by.Credential.ID).Scan(&good); err != nil {
+	if err := c.good(""); err != nil {
 		return err
-	}
-	if good == 0 {
-		return ErrUnauthorized
 	}
 	if c.by.Needs != "" {
 		return c.require(c.by.Needs)
@@ -169,16 +161,33 @@ func (c *change) stillGood() error {
 	return nil
 }
 
+// good refuses an actor whose credential has ended.
+func (c *change) good(lock string) error {
+	query := goodSession
+	if c.by.Credential.Kind == KindToken {
+		query = goodToken
+	}
+	var good int64
+	err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query+lock, c.by.Credential.ID, c.now).Scan(&good)
+	if err == nil && good == 0 {
+		err = ErrUnauthorized
+	}
+	return err
+}
+
 const (
-	goodSession = "SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ?"
-	goodToken   = "SELECT COUNT(*) FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled"
+	goodSession = "SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?"
+	goodToken   = "SELECT COUNT(*) FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled AND (c.expires_at IS NULL OR c.expires_at > ?)"
 )
 
-// ends notes that the change ends a session, token or user, which may be the actor's own.
-func (c *change) ends(id string) {
-	if c.by.Identity != nil && (id == c.by.Credential.ID || id == c.by.UserID) {
-		c.parts = true
+// ends notes that the change is about to end a session, token or user. Where that is the actor's own, stillGood could not
+// tell any more whether somebody else has ended it before: that is asked here, and the rows are held.
+func (c *change) ends(id string) error {
+	if c.parts || c.by.Identity == nil || id != c.by.Credential.ID && id != c.by.UserID {
+		return nil
 	}
+	c.parts = true
+	return c.good(c.forUpdate())
 }
 
 // rowsPerInsert keeps a statement below the databases' limit of 32,766 variables, with the widest table in mind.

@@ -196,6 +196,9 @@ func (c *change) administer(userIDs ...string) (map[string]*User, error) {
 	if err != nil {
 		return nil, err
 	}
+	if me := users[c.by.UserID]; me == nil || !me.Enabled { // who was switched off does not switch himself on
+		return nil, ErrUnauthorized
+	}
 	return users, c.require(PermissionAdmin)
 }
 

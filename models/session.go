@@ -89,6 +89,9 @@ func (c *change) endOldestSessions(userID string) error {
 
 // endSession deletes a session that must be there, and has its connections closed.
 func (c *change) endSession(userID, id, reason string) error {
+	if err := c.ends(id); err != nil {
+		return err
+	}
 	result := c.Where("id = ? AND user_id = ?", id, userID).Delete(&Session{})
 	if result.Error == nil && result.RowsAffected == 0 {
 		return notFound("session")
@@ -96,7 +99,6 @@ func (c *change) endSession(userID, id, reason string) error {
 	if result.Error != nil {
 		return result.Error
 	}
-	c.ends(id)
 	return c.record(userID, SessionEnded, "", SessionEndedParams{id, reason})
 }
 

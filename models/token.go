@@ -113,13 +113,15 @@ func (s *Store) DeleteToken(ctx context.Context, by Actor, tokenID string) error
 		if _, err := c.lockToken(tokenID); err != nil {
 			return err
 		}
+		if err := c.ends(tokenID); err != nil {
+			return err
+		}
 		if err := c.Where("token_id = ?", tokenID).Delete(&tokenPermission{}).Error; err != nil {
 			return err
 		}
 		if err := c.Where("id = ? AND user_id = ?", tokenID, by.UserID).Delete(&Token{}).Error; err != nil {
 			return err
 		}
-		c.ends(tokenID)
 		return c.record(by.UserID, TokenDeleted, tokenID, TokenDeletedParams{tokenID})
 	})
 }
@@ -142,14 +144,28 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 		if err := token.checkVersion(o); err != nil || token.Enabled == enabled {
 			return err
 		}
+		if err := c.switches(token, enabled); err != nil {
+			return err
+		}
 		token.Enabled = enabled
 		if err := c.touchToken(token); err != nil {
 			return err
 		}
-		c.ends(tokenID)
 		return c.record(by.UserID, TokenEnabledChanged, tokenID, TokenEnabledChangedParams{tokenID, enabled, token.Version})
 	})
 	return token, err
+}
+
+// switches sees to what it takes to switch a token off or on. On gives the token what it has, so a caller who is a token
+// must hold that too.
+func (c *change) switches(token *Token, on bool) error {
+	switch {
+	case !on:
+		return c.ends(token.ID)
+	case c.by.Credential.Kind == KindToken:
+		return c.require(token.EffectivePermissions...)
+	}
+	return nil
 }
 
 // SetTokenPermissions replaces a token's permissions; UpdateTokenPermissions changes those that are given.
@@ -249,12 +265,15 @@ func (c *change) touchToken(token *Token) error {
 	return err
 }
 
-// lockToken locks a token of the caller's user.
+// lockToken locks a token of the caller's user. A token that was switched off does not switch itself on.
 func (c *change) lockToken(id string) (*Token, error) {
 	var token Token
 	found := c.Raw("SELECT * FROM api_tokens WHERE id = ? AND user_id = ?"+c.forUpdate(), id, c.by.UserID).Scan(&token)
 	if found.Error == nil && found.RowsAffected == 0 {
 		return nil, notFound("token")
+	}
+	if found.Error == nil && !token.Enabled && c.by.Credential.ID == id {
+		return nil, ErrUnauthorized
 	}
 	return &token, found.Error
 }

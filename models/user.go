@@ -117,6 +117,9 @@ func (s *Store) DeleteUser(ctx context.Context, by Actor, userID string) error {
 		if err := c.notLastAdministrator(user); err != nil {
 			return err
 		}
+		if err := c.ends(userID); err != nil {
+			return err
+		}
 		tokens := c.Session(&gorm.Session{NewDB: true}).Model(&Token{}).Select("id").Where("user_id = ?", userID)
 		for _, step := range []*gorm.DB{
 			c.Where("token_id IN (?)", tokens).Delete(&tokenPermission{}),
@@ -129,7 +132,6 @@ func (s *Store) DeleteUser(ctx context.Context, by Actor, userID string) error {
 				return step.Error
 			}
 		}
-		c.ends(userID)
 		return c.record(userID, UserEnded, "", UserEndedParams{ReasonUserDeleted})
 	})
 }
@@ -148,12 +150,14 @@ func (s *Store) SetUserEnabled(ctx context.Context, by Actor, userID string, ena
 			if err := c.notLastAdministrator(user); err != nil {
 				return err
 			}
+			if err := c.ends(userID); err != nil {
+				return err
+			}
 		}
 		user.Enabled = enabled
 		if err := c.Model(&User{}).Where("id = ?", userID).Update("enabled", enabled).Error; err != nil || enabled {
 			return err
 		}
-		c.ends(userID)
 		return c.record(userID, UserEnded, "", UserEndedParams{ReasonUserDisabled})
 	})
 	return user, err

@@ -46,6 +46,7 @@ type Conn struct {
 	door      Door
 	who       atomic.Pointer[caller] // the identity as of the last event delivered
 	out       outbox
+	ended     atomic.Bool    // the credential is no good any more: who still calls is nobody
 	calls     sync.WaitGroup // started by the reader only
 	expiry    *time.Timer
 
@@ -126,9 +127,9 @@ func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start
 	c.out.init(t, s.metrics)
 	c.who.Store(newCaller(id))
 	ctx, cancel := context.WithCancel(context.Background())
-	c.out.push(notify(methodReady, readyParams{
+	c.out.first(notify(methodReady, readyParams{
 		c.id, UserRef{id.UserID, id.Username}, id.Permissions, start.Position, models.TimeOf(time.Now()), start.Reset,
-	}), "")
+	}))
 	if s.hub.join(ctx, c) {
 		if id.ExpiresAt != nil {
 			c.expiry = time.AfterFunc(time.Until(id.ExpiresAt.Std()), c.expire)
@@ -177,7 +178,7 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	if m := c.service.methods[r.method]; m == nil || m.fast || r.err != nil {
 		if c.out.begin("", 1) {
 			buffer := buffers.Get().(*[]byte)
-			c.out.reply("", 1, c.service.answer(ctx, c.who.Load(), c.door, "", &r, *buffer), buffer)
+			c.out.reply("", 1, c.service.answer(ctx, c.caller(), c.door, "", &r, *buffer), buffer)
 		}
 		return
 	}
@@ -189,7 +190,7 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	ctx, done := c.cancellable(ctx, r.id)
 	c.calls.Go(func() {
 		defer done()
-		c.out.reply(changeID, 1, c.service.answer(ctx, c.who.Load(), c.door, changeID, &r, nil), nil)
+		c.out.reply(changeID, 1, c.service.answer(ctx, c.caller(), c.door, changeID, &r, nil), nil)
 	})
 }
 
@@ -216,7 +217,7 @@ func (c *Conn) handleBatch(ctx context.Context, message []byte) {
 			if requests[i].method == methodCancel {
 				c.cancelCall(requests[i].params)
 			}
-			return c.service.answer(ctxs[i], c.who.Load(), c.door, changeID, &requests[i], b)
+			return c.service.answer(ctxs[i], c.caller(), c.door, changeID, &requests[i], b)
 		}), nil)
 		for _, done := range dones {
 			done()
@@ -280,7 +281,16 @@ func (c *Conn) end(reason string, e *models.Event) {
 			params.By = who.By
 		}
 	}
+	c.ended.Store(true)
 	c.out.end(notify(methodEnded, params), cause, CloseEnded, reasonEnded)
+}
+
+// caller returns who calls now, nil for nobody.
+func (c *Conn) caller() *caller {
+	if c.ended.Load() {
+		return nil
+	}
+	return c.who.Load()
 }
 
 // beat sends a heartbeat. Its position is that of what was put into the outbox before it.

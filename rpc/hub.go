@@ -106,23 +106,32 @@ func (h *hub) replay(ctx context.Context, c *Conn) bool {
 	if err != nil || len(events) == 0 {
 		return false
 	}
-	if !c.deliverPage(events) {
-		return false
+	for len(events) > 0 {
+		n, ok := c.deliverPage(events)
+		if !ok {
+			return false
+		}
+		events = events[n:]
+		c.out.settle()
 	}
-	c.out.settle()
 	return true
 }
 
-func (c *Conn) deliverPage(events []models.Event) bool {
+// deliverPage delivers as many events as the outbox holds well, and returns how many those were. It reports false where
+// one is missing.
+func (c *Conn) deliverPage(events []models.Event) (int, bool) {
 	c.feed.mu.Lock() // heartbeats look at the position
 	defer c.feed.mu.Unlock()
 	for i := range events {
 		if events[i].Position != c.position.Number+1 {
-			return false // pruned meanwhile
+			return 0, false // pruned meanwhile
+		}
+		if i > 0 && c.out.full() {
+			return i, true
 		}
 		c.deliver(&delivery{event: &events[i]})
 	}
-	return true
+	return len(events), true
 }
 
 // enter counts a connection in and returns its user's feed, and whether it is new here.

@@ -151,6 +151,21 @@ func (o *outbox) push(data []byte, cause string) {
 	o.wake()
 }
 
+// first adds the message that comes before all others, which nothing drops.
+func (o *outbox) first(data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = append(o.queue, entry{data: data})
+	o.wake()
+}
+
+// full reports whether so much waits that the one who adds should wait too, if he can.
+func (o *outbox) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pushes > maxNotifications/2 || o.backlog > maxBacklog/2
+}
+
 // end adds a last notification and the close frame. Nothing comes after them.
 func (o *outbox) end(data []byte, cause string, code int, reason string) {
 	o.mu.Lock()
@@ -159,6 +174,10 @@ func (o *outbox) end(data []byte, cause string, code int, reason string) {
 		return
 	}
 	o.ending = true
+	if !slices.Contains(o.changes, cause) { // somebody else's doing: nothing under way puts it off
+		o.queue = append(o.queue, o.held...)
+		o.held = nil
+	}
 	if data != nil {
 		o.add(entry{data: data, cause: cause})
 	}

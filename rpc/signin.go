@@ -31,6 +31,8 @@ const (
 	maxBuckets      = 20_000 // of each kind; the one unused for longest makes way for a new one
 	maxKnownSources = 20_000 // pairs of account and source that have signed in
 	maxSignIns      = 64     // sign-ins that wait for a core at once; more are told to come again
+	maxStrangers    = 48     // of them from sources that have not signed in to that account before
+	maxPerSource    = 16     // of those from one source
 	busyRetry       = time.Second
 )
 
@@ -77,9 +79,10 @@ func (l limiter) giveBack(key string) {
 type outcome int
 
 const (
-	wrong   outcome = iota // the password: this alone counts
-	unknown                // it was not looked at
-	good                   // also, the source is one that has signed in to the account
+	wrong     outcome = iota // the password
+	abandoned                // who asked has hung up: counts too, where nobody has signed in from there before
+	unknown                  // it was not looked at
+	good                     // also, the source is one that has signed in to the account
 )
 
 // signInLimits limits sign-ins of this node.
@@ -87,14 +90,16 @@ type signInLimits struct {
 	mu                    sync.Mutex // makes looking up and taking one step
 	pair, source, account limiter
 	known                 *lru.Cache[string, struct{}]
-	underWay              chan struct{}
+	underWay              int
+	strangers             int            // of those under way
+	perSource             map[string]int // of the strangers
 }
 
 func newSignInLimits() *signInLimits {
 	known, _ := lru.New[string, struct{}](maxKnownSources)
 	return &signInLimits{
 		pair: newLimiter(limitPair), source: newLimiter(limitSource), account: newLimiter(limitAccount),
-		known: known, underWay: make(chan struct{}, maxSignIns),
+		known: known, perSource: map[string]int{},
 	}
 }
 
@@ -102,23 +107,20 @@ func newSignInLimits() *signInLimits {
 // caller calls end once, with what came of it. A refused attempt changes nothing: it makes no wait longer, and nothing
 // be forgotten.
 func (l *signInLimits) attempt(username, address string) (end func(outcome), err error) {
-	select {
-	case l.underWay <- struct{}{}:
-	default:
-		return nil, tooMany("too many people are signing in; try again shortly", busyRetry)
-	}
 	source := sourceOf(address)
 	pair := source + " " + username
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	_, isKnown := l.known.Get(pair)
+	if l.underWay == maxSignIns || !isKnown && (l.strangers == maxStrangers || l.perSource[source] == maxPerSource) {
+		return nil, tooMany("too many people are signing in; try again shortly", busyRetry)
+	}
 	wait := max(l.source.wait(source, now), l.pair.wait(pair, now))
 	if !isKnown {
 		wait = max(wait, l.account.wait(username, now))
 	}
 	if wait > 0 {
-		<-l.underWay
 		return nil, tooMany("too many failed sign-ins; wait a little", wait)
 	}
 	l.source.take(source, now)
@@ -126,13 +128,14 @@ func (l *signInLimits) attempt(username, address string) (end func(outcome), err
 	if !isKnown {
 		l.account.take(username, now)
 	}
+	l.enter(source, isKnown, 1)
 	return func(o outcome) {
-		<-l.underWay
-		if o == wrong {
-			return
-		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.enter(source, isKnown, -1)
+		if o == wrong || o == abandoned && !isKnown {
+			return
+		}
 		l.source.giveBack(source)
 		l.pair.giveBack(pair)
 		if !isKnown {
@@ -142,6 +145,26 @@ func (l *signInLimits) attempt(username, address string) (end func(outcome), err
 			l.known.Add(pair, struct{}{})
 		}
 	}, nil
+}
+
+// enter counts a sign-in in, or out.
+func (l *signInLimits) enter(source string, isKnown bool, n int) {
+	l.underWay += n
+	if isKnown {
+		return
+	}
+	l.strangers += n
+	if l.perSource[source] += n; l.perSource[source] == 0 {
+		delete(l.perSource, source)
+	}
+}
+
+// notLookedAt returns how an attempt ended whose password was not looked at.
+func notLookedAt(ctx context.Context) outcome {
+	if ctx.Err() != nil {
+		return abandoned
+	}
+	return unknown
 }
 
 // tooMany rounds the wait up: who comes again when he was told to must be let in.
@@ -176,13 +199,15 @@ type SignInResult struct {
 	User      UserRef     `json:"user"`
 }
 
+var errWrongPassword = &models.Error{Code: models.Unauthorized, Message: "wrong username or password"}
+
 func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInResult, error) {
 	if c.door.SignedIn == nil {
 		return SignInResult{}, &models.Error{Code: models.Forbidden, Message: "sign in with POST /api/v1/session/sign-in"}
 	}
 	username := strings.ToLower(strings.TrimSpace(p.Username))
 	if len(username) > maxEcho {
-		return SignInResult{}, models.ErrUnauthorized
+		return SignInResult{}, errWrongPassword
 	}
 	end, err := s.signIns.attempt(username, c.door.Address)
 	if err != nil {
@@ -195,9 +220,10 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 	if errors.Is(err, models.ErrUnauthorized) {
 		how = wrong
 		s.metrics.signIns.WithLabelValues("failed").Inc()
-		return SignInResult{}, &models.Error{Code: models.Unauthorized, Message: "wrong username or password"}
+		return SignInResult{}, errWrongPassword
 	}
 	if err != nil {
+		how = notLookedAt(ctx)
 		return SignInResult{}, err
 	}
 	how = good
@@ -221,6 +247,8 @@ func (s *Service) setPassword(ctx context.Context, c *Call, p SetPasswordParams)
 		how = good
 	case errors.As(err, &refused) && refused.Code == models.Forbidden:
 		how = wrong
+	default:
+		how = notLookedAt(ctx)
 	}
 	return Empty{}, err
 }

@@ -203,26 +203,78 @@ func TestSourceLimit(t *testing.T) {
 	})
 }
 
-// TestBusy: sign-ins that wait for a core are bounded, whoever they are.
+// TestBusy: sign-ins that wait for a core are bounded, and strangers, many or one, do not take the places of those who have
+// signed in from there before.
 func TestBusy(t *testing.T) {
 	l := newSignInLimits()
-	var ends []func(outcome)
-	for n := range maxSignIns {
-		end, err := l.attempt(fmt.Sprint("user", n), fmt.Sprintf("192.0.2.%d", n))
-		if err != nil {
-			t.Fatal(err)
+	for n := range maxSignIns - maxStrangers {
+		if !l.right(fmt.Sprint("known", n), "198.51.100.1") {
+			t.Fatal("known", n)
 		}
-		ends = append(ends, end)
+	}
+	var ends []func(outcome)
+	begin := func(username, address string) bool {
+		end, err := l.attempt(username, address)
+		if err == nil {
+			ends = append(ends, end)
+		}
+		return err == nil
+	}
+	for n := range maxPerSource {
+		if !begin(fmt.Sprint("user", n), "192.0.2.1") {
+			t.Fatal("stranger", n)
+		}
+	}
+	if begin("one more", "192.0.2.1") {
+		t.Error("one source takes more than its places")
+	}
+	for n := range maxStrangers - maxPerSource {
+		if !begin(fmt.Sprint("user", n), fmt.Sprintf("203.0.113.%d", n)) {
+			t.Fatal("stranger", n, "from elsewhere")
+		}
 	}
 	if wait := l.guess("one more", "192.0.2.200"); wait <= 0 {
-		t.Error("one more than may wait waits", wait)
+		t.Error("one more stranger than may wait waits", wait)
+	}
+	for n := range maxSignIns - maxStrangers {
+		if !begin(fmt.Sprint("known", n), "198.51.100.1") {
+			t.Fatal("strangers keep out known", n)
+		}
+	}
+	if l.right("known0", "198.51.100.1") {
+		t.Error("more than may wait")
 	}
 	for _, end := range ends {
-		end(wrong)
+		end(unknown)
 	}
-	if wait := l.guess("one more", "192.0.2.200"); wait != 0 {
-		t.Error("refused though all are done:", wait)
+	if wait := l.guess("one more", "192.0.2.200"); wait != 0 || l.underWay+l.strangers+len(l.perSource) != 0 {
+		t.Error("all are done:", wait, l.underWay, l.strangers, l.perSource)
 	}
+}
+
+// TestHangingUp: who hangs up again and again uses up his attempts, unless he has signed in from there before.
+func TestHangingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSignInLimits()
+		if !l.right("ada", "198.51.100.1") {
+			t.Fatal("the first sign-in is refused")
+		}
+		hangUp := func(address string) bool {
+			end, err := l.attempt("ada", address)
+			if err == nil {
+				end(abandoned)
+			}
+			return err == nil
+		}
+		for n := range 10 * limitPair.burst {
+			if !hangUp("198.51.100.1") {
+				t.Fatal("known, refused after", n)
+			}
+			if got, want := hangUp("192.0.2.1"), n < limitPair.burst; got != want {
+				t.Fatal("a stranger is let through after", n)
+			}
+		}
+	})
 }
 
 // newTestService returns a service on a fresh SQLite database with the administrator "admin".
