@@ -23,7 +23,8 @@
 //     all others the notifications are in their queues before the reply is sent.
 //   - A connection's rights are those after the last event delivered to it; a call that takes rights away is answered
 //     after every connection on this node has lost them.
-//   - What ends a credential tells its connections (/v1/session/ended) and closes them with 4401.
+//   - What ends a credential tells its connections (/v1/session/ended) and closes them with 4401, whatever is under way.
+//     Calls that come after it on such a connection are by nobody.
 //   - The publisher never waits for a subscriber. A connection has one queue, bounded by count and bytes, and one writer
 //     at a time; one that cannot keep up is closed with 4008 and can resume.
 //   - An event is encoded once, however many connections get it.

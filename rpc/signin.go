@@ -19,7 +19,8 @@ import (
 //   - per source, so that he cannot try one password on every account;
 //   - per account, so that many sources together cannot guess one password either.
 //
-// The last one must not lock the victim out: a source that has signed in to the account before does not count for it.
+// The last two must not lock anybody out: they are not for a source that has signed in to the account before. A proxy, say,
+// is the source of many.
 // Good sign-ins give their attempt back.
 var (
 	limitPair    = bucket{burst: 5, every: 30 * time.Second}
@@ -93,13 +94,14 @@ type signInLimits struct {
 	underWay              int
 	strangers             int            // of those under way
 	perSource             map[string]int // of the strangers
+	perPair               map[string]int
 }
 
 func newSignInLimits() *signInLimits {
 	known, _ := lru.New[string, struct{}](maxKnownSources)
 	return &signInLimits{
 		pair: newLimiter(limitPair), source: newLimiter(limitSource), account: newLimiter(limitAccount),
-		known: known, perSource: map[string]int{},
+		known: known, perSource: map[string]int{}, perPair: map[string]int{},
 	}
 }
 
@@ -116,29 +118,32 @@ func (l *signInLimits) attempt(username, address string) (end func(outcome), err
 	if l.underWay == maxSignIns || !isKnown && (l.strangers == maxStrangers || l.perSource[source] == maxPerSource) {
 		return nil, tooMany("too many people are signing in; try again shortly", busyRetry)
 	}
-	wait := max(l.source.wait(source, now), l.pair.wait(pair, now))
+	wait := l.pair.wait(pair, now)
 	if !isKnown {
-		wait = max(wait, l.account.wait(username, now))
+		wait = max(wait, l.source.wait(source, now), l.account.wait(username, now))
+	}
+	if wait > 0 && l.perPair[pair] > 0 {
+		wait = min(wait, busyRetry) // those under way may give their attempts back
 	}
 	if wait > 0 {
 		return nil, tooMany("too many failed sign-ins; wait a little", wait)
 	}
-	l.source.take(source, now)
 	l.pair.take(pair, now)
 	if !isKnown {
+		l.source.take(source, now)
 		l.account.take(username, now)
 	}
-	l.enter(source, isKnown, 1)
+	l.enter(source, pair, isKnown, 1)
 	return func(o outcome) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.enter(source, isKnown, -1)
+		l.enter(source, pair, isKnown, -1)
 		if o == wrong || o == abandoned && !isKnown {
 			return
 		}
-		l.source.giveBack(source)
 		l.pair.giveBack(pair)
 		if !isKnown {
+			l.source.giveBack(source)
 			l.account.giveBack(username)
 		}
 		if o == good {
@@ -148,14 +153,19 @@ func (l *signInLimits) attempt(username, address string) (end func(outcome), err
 }
 
 // enter counts a sign-in in, or out.
-func (l *signInLimits) enter(source string, isKnown bool, n int) {
+func (l *signInLimits) enter(source, pair string, isKnown bool, n int) {
 	l.underWay += n
-	if isKnown {
-		return
+	add(l.perPair, pair, n)
+	if !isKnown {
+		l.strangers += n
+		add(l.perSource, source, n)
 	}
-	l.strangers += n
-	if l.perSource[source] += n; l.perSource[source] == 0 {
-		delete(l.perSource, source)
+}
+
+// add counts n more of a key, and forgets keys that there are none of.
+func add(counts map[string]int, key string, n int) {
+	if counts[key] += n; counts[key] == 0 {
+		delete(counts, key)
 	}
 }
 

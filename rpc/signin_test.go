@@ -118,6 +118,9 @@ func TestGoodNotCounted(t *testing.T) {
 		if l.right("admin", "192.0.2.1") {
 			t.Error("more under way at once than there are attempts")
 		}
+		if wait := l.guess("admin", "192.0.2.1"); wait <= 0 || wait > busyRetry {
+			t.Error("while others are under way, which may be good, the wait is", wait)
+		}
 		time.Sleep(40 * time.Millisecond) // the password's hash
 		for _, end := range ends {
 			end(good)
@@ -247,7 +250,7 @@ func TestBusy(t *testing.T) {
 	for _, end := range ends {
 		end(unknown)
 	}
-	if wait := l.guess("one more", "192.0.2.200"); wait != 0 || l.underWay+l.strangers+len(l.perSource) != 0 {
+	if wait := l.guess("one more", "192.0.2.200"); wait != 0 || l.underWay+l.strangers+len(l.perSource)+len(l.perPair) != 0 {
 		t.Error("all are done:", wait, l.underWay, l.strangers, l.perSource)
 	}
 }
