@@ -11,6 +11,7 @@ type delivery struct {
 	event   *models.Event
 	frame   []byte // the event as a notification
 	session []byte // /v1/session/permissions-changed for the token's own connections
+	told    int    // notifications that were put into queues
 }
 
 func (d *delivery) notification() []byte {
@@ -40,8 +41,8 @@ func (c *Conn) deliver(d *delivery) {
 	case models.SessionPermissionsChanged:
 		c.sessionPermissions(d, who, news)
 	default:
-		if only := who.OnlyToken(); !e.Internal() && (only == "" || only == e.TokenID) {
-			c.tell(d.notification(), e)
+		if !e.Internal() && (who.only == "" || who.only == e.TokenID) {
+			c.tell(d, d.notification())
 		}
 		if who.Credential.Kind == models.KindToken && who.Credential.ID == e.TokenID {
 			c.ownToken(d, who, news)
@@ -49,9 +50,9 @@ func (c *Conn) deliver(d *delivery) {
 	}
 }
 
-func (c *Conn) tell(frame []byte, e *models.Event) {
-	c.out.push(frame, e.ChangeID)
-	c.service.metrics.pushed.Inc()
+func (c *Conn) tell(d *delivery, frame []byte) {
+	c.out.push(frame, d.event.ChangeID)
+	d.told++
 }
 
 // sessionPermissions is for connections that signed in as the user himself. What the user's permissions mean for a token
@@ -64,7 +65,7 @@ func (c *Conn) sessionPermissions(d *delivery, who *caller, news bool) {
 	if news && d.event.Decode(&p) == nil {
 		c.who.Store(newCaller(who.With(p.Permissions)))
 	}
-	c.tell(d.notification(), d.event)
+	c.tell(d, d.notification())
 }
 
 // ownToken applies an event of the connection's own token.
@@ -90,6 +91,6 @@ func (c *Conn) ownToken(d *delivery, who *caller, news bool) {
 		if d.session == nil {
 			d.session = e.SessionPermissions(set)
 		}
-		c.tell(d.session, e)
+		c.tell(d, d.session)
 	}
 }

@@ -129,7 +129,9 @@ func (c *Conn) deliverPage(events []models.Event) (int, bool) {
 		if i > 0 && c.out.full() {
 			return i, true
 		}
-		c.deliver(&delivery{event: &events[i]})
+		d := &delivery{event: &events[i]}
+		c.deliver(d)
+		c.service.metrics.pushed.Add(float64(d.told))
 	}
 	return len(events), true
 }
@@ -222,6 +224,7 @@ func (h *hub) dispatch(f *feed, e *models.Event) {
 			c.deliver(d)
 		}
 	}
+	h.metrics.pushed.Add(float64(d.told))
 }
 
 // InDoubt looks for events whose commit nobody knows the outcome of.

@@ -31,10 +31,11 @@ type Door struct {
 	Identify func(ctx context.Context) (*models.Identity, error)
 }
 
-// caller is an identity and what is made of it once, for the method that is asked most.
+// caller is an identity and what is made of it once, for the method that is asked most and for every event.
 type caller struct {
 	*models.Identity
 	session []byte // the answer of /v1/session/read
+	only    string // the token that it may hear of where it may not hear of all its user's
 }
 
 func newCaller(id *models.Identity) *caller {
@@ -44,7 +45,7 @@ func newCaller(id *models.Identity) *caller {
 	session, _ := json.Marshal(SessionInfo{
 		User: UserRef{id.UserID, id.Username}, Credential: id.Credential, Permissions: id.Permissions,
 	})
-	return &caller{id, session}
+	return &caller{id, session, id.OnlyToken()}
 }
 
 func (c *Call) actor() models.Actor {
