@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,13 +72,13 @@ func (i *instance) open(ctx context.Context, credential string, client *http.Cli
 }
 
 // wantClose reads what a connection still tells, and then the code that the server closes it with.
-func (i *instance) wantClose(ctx context.Context, ws *websocket.Conn, code websocket.StatusCode) {
+func (i *instance) wantClose(ctx context.Context, ws *websocket.Conn, codes ...websocket.StatusCode) {
 	i.t.Helper()
 	defer ws.CloseNow()
 	for {
 		if _, _, err := ws.Read(ctx); err != nil {
-			if got := websocket.CloseStatus(err); got != code {
-				i.t.Errorf("closed with %v, want %d", err, code)
+			if !slices.Contains(codes, websocket.CloseStatus(err)) {
+				i.t.Errorf("closed with %v, want %d", err, codes)
 			}
 			return
 		}
@@ -201,9 +202,9 @@ func (i *instance) slowReaders(ctx context.Context, ada person) {
 	}
 	i.manyEvents(ada, 60, 70)
 	for _, ws := range slow {
-		i.wantClose(ctx, ws, 4008)
+		i.wantClose(ctx, ws, 4008, -1) // or cut, where the events took over 10 s to make
 	}
 	running.files += 4 // as above
 	running.goroutines += 2
-	backTo(i.t, running, "too slow (4008)")
+	backTo(i.t, running, "too slow")
 }
