@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Tokens } from "./tokens.js";
+import { Tokens } from "./page/tokens.js";
 
 const token = (id, version = 1, more = {}) => (
   { id, name: id, enabled: true, permissions: {}, effectivePermissions: [], version, createdAt: `2026-01-0${id.at(-1)}T00:00:00.000Z`, ...more });

@@ -4,7 +4,7 @@ package web
 
 import "embed"
 
-// Files are the files as they are served. They are named one by one: tests are not for browsers.
+// Files are the files as they are served. Tests are not for browsers: they stand beside this file, not in page/.
 //
-//go:embed index.html page.css page.js rows.js tokens.js words.js client.js client.d.ts
+//go:embed index.html client.js client.d.ts page/*.js page/*.css
 var Files embed.FS

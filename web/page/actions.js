@@ -1,0 +1,88 @@
+// Doing what a person asked for: once at a time, only while there is a connection, and saying what became of it.
+
+import { h } from "./dom.js";
+import { OFFLINE, problemOf } from "./words.js";
+
+const TOAST_MS = 6_000;
+const TOASTS_MAX = 3; // older ones make way
+
+/** Does something for a button, and says beside it what went wrong. A disabled button would lose the focus.
+ * `settle` finds out, when the connection is back, what became of a call that broke with it, and says it in a sentence.
+ * @param {import("./app.js").App} app @param {HTMLElement} button @param {() => Promise<unknown>} work
+ * @param {{ settle?: () => Promise<string> }} [options] @returns {Promise<boolean>} whether it was done */
+export async function act(app, button, work, { settle } = {}) {
+  if (button.ariaDisabled === "true") return false;
+  const place = problemPlace(button);
+  place.textContent = "";
+  if (app.api.state !== "live") {
+    place.textContent = OFFLINE;
+    return false;
+  }
+  button.ariaDisabled = "true";
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    report(app, place, error, settle);
+    return false;
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
+/** Says what went wrong, and later what became of it. @param {import("./app.js").App} app @param {Element} place @param {any} error
+ * @param {() => Promise<string>} [settle] */
+export async function report(app, place, error, settle) {
+  const text = (place.textContent = problemOf(error));
+  if (error.data?.outcome !== "unknown" || !settle) return;
+  try {
+    await app.api.connect();
+    const outcome = await settle();
+    if (place.textContent === text) place.textContent = outcome;
+    else if (!place.isConnected) announce(outcome);
+  } catch {} // still away, or signed out: what was said stands
+}
+
+/** Where the problems of what belongs to an element are told: in its dialog, or else in its view.
+ * @param {Element} element @returns {Element} */
+export function problemPlace(element) {
+  const found = element.closest("dialog, main")?.querySelector(".problem");
+  return found ?? /** @type {Element} */ (document.getElementById("problem"));
+}
+
+/** Says something that needs no answer. @param {string} text */
+export function announce(text) {
+  const toasts = /** @type {HTMLElement} */ (document.getElementById("toasts"));
+  const toast = h("p", null, text);
+  toasts.append(toast);
+  while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild?.remove();
+  setTimeout(() => toast.remove(), TOAST_MS);
+}
+
+/** Copies a text, and says so on the button. @param {HTMLElement} button @param {string} text @returns {Promise<boolean>} */
+export async function copy(button, text) {
+  const done = await toClipboard(button, text);
+  announce(done ? "Copied." : "The browser does not let the page copy: select the text, then press Ctrl+C or ⌘C.");
+  if (done) {
+    const label = button.textContent;
+    if (label !== "Copied") setTimeout(() => (button.textContent = label), 2_000);
+    button.textContent = "Copied";
+  }
+  return done;
+}
+
+/** @param {HTMLElement} button @param {string} text */
+async function toClipboard(button, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { // browsers have no clipboard for pages that came by http: from elsewhere
+    const area = h("textarea", { value: text, class: "visually-hidden", "aria-hidden": "true", tabindex: "-1" });
+    button.after(area); // in the same dialog: the rest of the page cannot be selected
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    button.focus();
+    return done;
+  }
+}

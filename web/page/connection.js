@@ -1,0 +1,34 @@
+// The indicator of the connection: live, connecting, or offline and for how long still.
+
+import { button, fill, h, setText } from "./dom.js";
+import { duration } from "./words.js";
+
+const TICK_MS = 1_000;
+
+export class Connection extends HTMLElement {
+  /** @type {import("../client.js").Api} */ api;
+  #text = h("span", { role: "status" }); // said once for each state: not every second
+  #countdown = h("span", { "aria-hidden": "true" });
+  #now = button("Now", () => this.api.reconnect(), { "aria-label": "Connect now", hidden: true });
+  /** @type {any} */ #ticking;
+
+  connectedCallback() {
+    fill(this, h("span", { class: "dot", "aria-hidden": "true" }), this.#text, this.#countdown, this.#now);
+  }
+
+  /** @param {import("../client.js").StateChange} change */
+  show({ state, retryAt }) {
+    clearInterval(this.#ticking);
+    this.dataset.state = state;
+    this.hidden = state === "ended";
+    this.#now.hidden = state !== "waiting";
+    setText(this.#text, { live: "Live", waiting: "Offline", connecting: "Connecting…", closed: "Closed: reload the page" }[state] ?? "");
+    setText(this.#countdown, "");
+    if (state !== "waiting" || !retryAt) return;
+    const tick = () => setText(this.#countdown, `again in ${duration(retryAt - Date.now())}`);
+    tick();
+    this.#ticking = setInterval(tick, TICK_MS);
+  }
+}
+
+customElements.define("tw-connection", Connection);

@@ -1,0 +1,44 @@
+// Dialogs: modal, labelled, closed by Escape, and giving the focus back to where it was.
+
+import { button, h, newId } from "./dom.js";
+
+/** Shows a dialog until it is closed. `mayClose` is asked before Escape closes it.
+ * @param {{ title: string, class?: string, body: any[], actions: any[], mayClose?: () => boolean }} options
+ * @returns {HTMLDialogElement} */
+export function openDialog({ title, class: kind, body, actions, mayClose = () => true }) {
+  const id = newId();
+  const opener = document.activeElement;
+  /** @type {HTMLDialogElement} */
+  const dialog = h("dialog", { "aria-labelledby": id, class: kind },
+    h("h2", { id }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions));
+  const hold = (/** @type {Event} */ event) => mayClose() || event.preventDefault();
+  dialog.addEventListener("cancel", hold);
+  dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event)); // browsers let the second one pass
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Closes what is open: nobody is signed in any more. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+}
+
+/** Asks before something that cannot be undone. `work` does it, and resolves whether it was done.
+ * @param {{ title: string, body: any[], verb: string, work: (button: HTMLElement) => Promise<boolean> }} options
+ * @returns {HTMLDialogElement} */
+export function confirmDialog({ title, body, verb, work }) {
+  const dialog = openDialog({
+    title,
+    body,
+    actions: [
+      button("Cancel", () => dialog.close(), { autofocus: true }),
+      button(verb, async ({ currentTarget }) => (await work(currentTarget)) && dialog.close(), { class: "danger" }),
+    ],
+  });
+  return dialog;
+}

@@ -1,0 +1,104 @@
+// The dialog that changes a token's permissions. Changes that others make meanwhile arrive in it, and are never overwritten
+// unseen: what is saved names the version that was seen.
+
+import { button, fill, h } from "./dom.js";
+import { act, announce } from "./actions.js";
+import { openDialog } from "./dialog.js";
+import { whenExactly } from "./words.js";
+import "./permission-matrix.js";
+
+const CONFLICT = 409;
+
+/** @typedef {import("../client.js").Token} Token */
+
+/** @param {import("./app.js").App} app @param {Token} token @param {(token: Token) => void} changed */
+export async function editPermissionsDialog(app, token, changed) {
+  let current = token;
+  /** @type {import("./permission-matrix.js").PermissionMatrix} */
+  const matrix = h("tw-permission-matrix");
+  const news = h("div", { class: "notice", role: "status", hidden: true });
+  const save = button("Save", () => saveChanges(), { class: "primary" });
+  const dialog = openDialog({
+    title: `Permissions of “${token.name}”`,
+    body: [news, matrix],
+    actions: [button("Cancel", () => dialog.close()), save],
+  });
+  const leave = followToken(app, token.id, (what, params) => {
+    if (what === "deleted") return tell([`${byWhom(app, params)} deleted this token ${at(params)}. There is nothing left to save.`], []);
+    if (params.version < current.version || (what === "permissions-changed" && same(params.permissions, current.permissions))) return;
+    takeIn({ ...current, ...pick(params) }, `${byWhom(app, params)} changed this token ${at(params)}`);
+  });
+  dialog.addEventListener("close", leave);
+
+  /** Somebody else was first. @param {Token} now @param {string} who */
+  function takeIn(now, who) {
+    const theirs = difference(current.permissions, now.permissions);
+    const mine = matrix.changes;
+    current = now;
+    matrix.rebase(Object.keys(now.permissions));
+    if (!theirs.length) return;
+    const both = Object.keys(mine).filter((id) => id in matrix.changes);
+    tell([`${who}: ${theirs.join(", ")}.`, both.length ? `Yours is not saved yet: ${words(matrix.changes).join(", ")}. Save to set that over it, or` : "You see it as it is now."],
+      both.length ? [button("Take theirs", () => (matrix.reset(), (news.hidden = true), save.focus()), { class: "small" })] : []);
+  }
+
+  /** @param {string[]} lines @param {any[]} more */
+  function tell(lines, more) {
+    news.hidden = false;
+    fill(news, lines.map((line) => h("p", null, line)), more);
+  }
+
+  function saveChanges() {
+    const { changes } = matrix;
+    if (!Object.keys(changes).length) return dialog.close();
+    return act(app, save, async () => {
+      try {
+        changed(await app.api.call("/v1/api-tokens/update-permissions", token.id, changes, { version: current.version }));
+      } catch (/** @type {any} */ error) {
+        if (error.code !== CONFLICT || !error.data?.token) throw error;
+        return takeIn(error.data.token, "Not saved, since the token was changed meanwhile");
+      }
+      announce(`Saved: ${words(changes).join(", ")}.`);
+      dialog.close();
+    }, { settle: async () => {
+      const { tokens: [now] } = await app.api.call("/v1/api-tokens/read", { id: token.id });
+      const isDone = Object.entries(changes).every(([id, on]) => Boolean(now.permissions[id]) === on);
+      return isDone ? "The connection is back, and the change was saved." : "The connection is back, and the change was not saved. Try again.";
+    } });
+  }
+
+  await act(app, save, async () => {
+    const held = await app.api.call("/v1/api-tokens/get-permissions", token.id);
+    const idle = Object.keys(current.permissions).filter((id) => !held.some((/** @type {any} */ item) => item.id === id));
+    matrix.show([...held, ...idle.map((id) => ({ id, idle: true }))], Object.keys(current.permissions));
+  });
+}
+
+/** Hears of one token's changes. Returns what ends that. @param {import("./app.js").App} app @param {string} id
+ * @param {(what: string, params: any) => void} fn */
+function followToken(app, id, fn) {
+  const left = ["permissions-changed", "deleted"].map((what) =>
+    app.api.on(`/v1/api-tokens/${what}`, (params) => params.tokenId === id && fn(what, params)));
+  return () => left.forEach((leave) => leave());
+}
+
+const pick = (/** @type {any} */ { permissions, effectivePermissions, version }) => ({ permissions, effectivePermissions, version });
+const at = (/** @type {any} */ { time }) => `at ${whenExactly(time)}`;
+
+/** @param {import("./app.js").App} app @param {any} params */
+function byWhom(app, { by }) {
+  if (!by) return "Somebody";
+  return by.userId === app.user?.id ? "You, in another window or with a token," : by.username;
+}
+
+/** @param {Record<string, any>} before @param {Record<string, any>} after */
+function difference(before, after) {
+  const ids = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return words(Object.fromEntries([...ids].filter((id) => Boolean(before[id]) !== Boolean(after[id])).map((id) => [id, Boolean(after[id])])));
+}
+
+/** @param {Record<string, boolean>} changes */
+const words = (changes) => Object.entries(changes).map(([id, on]) => `${id} ${on ? "given" : "taken away"}`);
+
+/** @param {Record<string, any>} a @param {Record<string, any>} b */
+const same = (a, b) => difference(a, b).length === 0;

@@ -1,0 +1,305 @@
+// The view of one's tokens: the list, live, and what can be done with it.
+
+import { button, fill, h, setText } from "./dom.js";
+import { act, announce, problemPlace, report } from "./actions.js";
+import { forEachToken } from "./bulk.js";
+import { createTokenDialog } from "./create-token.js";
+import { deleteTokenDialog, deleteTokensDialog } from "./delete-token.js";
+import { editPermissionsDialog } from "./edit-permissions.js";
+import { TokenRow } from "./token-row.js";
+import { Tokens } from "./tokens.js";
+import { View } from "./view.js";
+import { count, problemOf } from "./words.js";
+
+const REREAD_MS = 60_000; // no notification tells that a token was used
+const SETTLE_MS = 250; // typing, and changes that come in a row, are answered once
+const RETRY_MS = 5_000; // after a read that failed
+
+const ORDERS = { // of the question that the list asks
+  newest: ["Newest first", "createdAt", true], oldest: ["Oldest first", "createdAt", false], name: ["Name, A to Z", "name", false],
+  "name-desc": ["Name, Z to A", "name", true], used: ["Last used first", "lastUsedAt", true], unused: ["Longest unused first", "lastUsedAt", false],
+  on: ["On first", "enabled", true], off: ["Off first", "enabled", false],
+};
+
+/** @typedef {import("../client.js").Token} Token */
+
+class TokensView extends View {
+  #tokens = new Tokens({ call: (...args) => this.app.api.call(...args) }, (what, token) => this.#changed(what, token));
+  /** @type {Map<string, TokenRow>} */ #rows = new Map();
+  /** What has been created elsewhere while something was under the pointer. */ #held = 0;
+  #isDrawing = false;
+  /** @type {any} */ #retry;
+  /** @type {Map<string, any>} */ #waiting = new Map();
+  /** @type {TokenRow | null} the last one picked, for a range */ #picked = null;
+
+  #list = h("ul", { class: "tokens", role: "list" });
+  #status = h("p", { class: "loading", role: "status" }, "Loading…");
+  #numbers = h("p", { class: "quiet" });
+  #empty = h("div", { class: "empty", hidden: true });
+  #heldBar = button("", () => this.#release(), { class: "held", hidden: true });
+  #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
+  #picks = h("span", { role: "status" });
+  #all = h("input", { type: "checkbox", onclick: () => this.#selectAll() });
+  #bulk = h("div", { class: "bulk", hidden: true, role: "group", "aria-label": "Selected tokens" });
+  #tools = h("div", { class: "row tools", role: "search", "aria-label": "Tokens" });
+
+  show() {
+    this.#makeTools();
+    const bulk = (/** @type {string} */ text, /** @type {() => void} */ fn, more = {}) => button(text, fn, { class: "small", ...more });
+    fill(this.#bulk, this.#picks, bulk("Switch on", () => this.#switchSelected(true)), bulk("Switch off", () => this.#switchSelected(false)),
+      bulk("Delete", () => this.#deleteSelected(), { class: "small danger" }), bulk("Clear", () => this.#clearSelection()));
+    const create = button("New token", () => createTokenDialog(this.app, (token) => this.#tokens.hear("created", { token })), { class: "primary" });
+    this.append(...this.heading("API tokens", create), this.#numbers, this.#tools, this.#status, this.#heldBar, this.#empty, this.#list,
+      h("div", { class: "row" }, this.#more), this.#bulk);
+    this.#tokens.follow((method, fn) => this.hear(method, fn));
+    this.hear("reset", () => this.#read());
+    this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
+    for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => requestAnimationFrame(() => this.#isHeld() || this.#release()));
+    this.#watchEnd();
+    this.#read();
+  }
+
+  #makeTools() {
+    /** @type {any} */ let typing;
+    const search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", dir: "auto", oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => this.#ask({ search: search.value.trim() }), SETTLE_MS);
+    } });
+    const select = (/** @type {string} */ label, /** @type {[string, string][]} */ options, /** @type {(value: string) => void} */ fn) => {
+      const element = h("select", { "aria-label": label, onchange: () => fn(element.value) }, options.map(([value, text]) => h("option", { value }, text)));
+      return element;
+    };
+    const states = select("Which tokens", [["", "All"], ["true", "On"], ["false", "Off"]], (value) => this.#ask({ enabled: value ? value === "true" : undefined }));
+    const orders = select("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, String(text)]), (value) => {
+      const [, orderBy, desc] = ORDERS[value];
+      this.#ask({ orderBy, desc });
+    });
+    fill(this.#tools, h("label", { class: "check" }, this.#all, h("span", { class: "visually-hidden" }, "Select all that are shown")),
+      h("div", { class: "grow" }, search), h("div", null, states), h("div", null, orders));
+  }
+
+  /** Reads on when the end of the list comes into sight. */
+  #watchEnd() {
+    const observer = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#tokens.more()?.catch(() => {}), { rootMargin: "400px" });
+    observer.observe(this.#more);
+    this.signal.addEventListener("abort", () => observer.disconnect());
+  }
+
+  // Reading and drawing.
+
+  #read() { return this.#attempt(() => this.#tokens.read()); }
+  /** @param {object} question */
+  #ask(question) { return this.#attempt(() => this.#tokens.ask(question)); }
+
+  /** @param {() => Promise<void>} read */
+  async #attempt(read) {
+    clearTimeout(this.#retry);
+    this.#count();
+    try {
+      await read();
+      this.#status.hidden = true;
+    } catch (error) {
+      if (this.signal.aborted) return;
+      this.#status.hidden = false;
+      setText(this.#status, `${problemOf(error)} Trying again…`);
+      await this.app.api.connect().catch(() => {});
+      if (!this.signal.aborted) this.#retry = setTimeout(() => this.#attempt(read), RETRY_MS);
+    }
+  }
+
+  /** @param {string} what @param {Token} [token] */
+  #changed(what, token) {
+    if (what === "elsewhere") return this.#soon("read", () => this.#isHeld() || this.#read());
+    if (what !== "permissions-changed") this.#soon("count", () => this.#count());
+    const row = token && this.#rows.get(token.id);
+    if (row && what !== "deleted") {
+      row.show(/** @type {Token} */ (token));
+      return row.mark();
+    }
+    if (what === "deleted" && row && this.#isHeld()) return row.bury();
+    if (what === "created" && this.#isHeld()) {
+      this.#heldBar.hidden = false;
+      return setText(this.#heldBar, `${count(++this.#held, "new token")}: show`);
+    }
+    this.#draw(what === "created" ? token?.id : undefined);
+  }
+
+  /** Does something once for all that asks for it within a moment. @param {string} what @param {() => void} fn */
+  #soon(what, fn) {
+    if (this.#waiting.has(what)) return;
+    this.#waiting.set(what, setTimeout(() => {
+      this.#waiting.delete(what);
+      if (!this.signal.aborted) fn();
+    }, SETTLE_MS));
+  }
+
+  async #count() {
+    try {
+      const { total, enabled, disabled, expired } = await this.app.api.call("/v1/api-tokens/count");
+      const parts = [[enabled, "on"], [disabled, "off"], [expired, "expired"]].filter(([n]) => n).map(([n, text]) => `${n} ${text}`);
+      setText(this.#numbers, total ? `${count(total, "token")}: ${parts.join(", ")}` : "");
+    } catch {} // the list says what is wrong
+  }
+
+  /** Whether something of the list is under the pointer or has the focus: then nothing in it may move. */
+  #isHeld() { return this.#list.matches(":hover") || this.#list.contains(document.activeElement); }
+
+  #release() {
+    if (this.#held || [...this.#rows.values()].some(({ isGone }) => isGone)) this.#draw();
+    this.#held = 0;
+    this.#heldBar.hidden = true;
+  }
+
+  /** Draws the list, once for all that changes at a time. @param {string} [mark] the token to mark */
+  #draw(mark) {
+    if (mark) requestAnimationFrame(() => this.#rows.get(mark)?.mark());
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    queueMicrotask(() => {
+      this.#isDrawing = false;
+      this.#place(this.#tokens.all);
+    });
+  }
+
+  /** @param {Token[]} tokens */
+  #place(tokens) {
+    const hadFocus = this.#list.contains(document.activeElement);
+    const wanted = new Set(tokens.map(({ id }) => id));
+    for (const [id, { element }] of this.#rows) {
+      if (wanted.has(id)) continue;
+      element.remove();
+      this.#rows.delete(id);
+    }
+    /** @type {Element | null} */ let next = this.#list.firstElementChild;
+    for (const token of tokens) {
+      const { element } = this.#row(token);
+      if (element === next) next = next.nextElementSibling;
+      else this.#list.insertBefore(element, next);
+    }
+    if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
+    this.#more.hidden = !this.#tokens.hasMore;
+    this.#showEmpty(tokens.length === 0);
+    this.#selectionChanged();
+  }
+
+  /** @param {Token} token */
+  #row(token) {
+    const known = this.#rows.get(token.id);
+    if (known) {
+      if (known.token !== token) known.show(token);
+      return known;
+    }
+    const row = new TokenRow(token, {
+      onSwitch: (one) => this.#switch(one), onSelect: (one, shift) => this.#select(one, shift), onDelete: (one) => this.#delete(one),
+      onEdit: (one) => editPermissionsDialog(this.app, one.token, (changed) => this.#take(changed)),
+    });
+    this.#rows.set(token.id, row);
+    return row;
+  }
+
+  /** @param {boolean} isEmpty */
+  #showEmpty(isEmpty) {
+    this.#empty.hidden = !isEmpty || !this.#tokens.isRead;
+    const { search, enabled } = this.#tokens.question;
+    const isAsked = search !== "" || enabled !== undefined;
+    fill(this.#empty, h("h3", null, isAsked ? "No token fits that." : "You have no tokens yet."),
+      h("p", { class: "quiet" }, isAsked ? "Try other words, or show all of them." : "A token lets a program act as you, with the permissions that you give it."));
+  }
+
+  // What can be done with one.
+
+  /** @param {TokenRow} row */
+  async #switch(row) {
+    if (row.wanted !== null) return;
+    const { id, name, enabled } = row.token;
+    await act(this.app, row.switch, async () => {
+      row.wanted = !enabled;
+      row.show(row.token);
+      try {
+        this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, !enabled));
+      } finally {
+        row.wanted = null;
+        row.show(this.#tokens.get(id) ?? row.token);
+      }
+    }, { settle: async () => {
+      const { tokens: [now] } = await this.app.api.call("/v1/api-tokens/read", { id });
+      this.#take(now);
+      const state = `“${name}” is ${now.enabled ? "on" : "off"}`;
+      return now.enabled === enabled ? `The connection is back, and ${state}: nothing was changed. Try again.` : `The connection is back, and ${state}.`;
+    } });
+  }
+
+  /** What a call answered; the notification that says the same comes after it. @param {Token} token */
+  #take(token) { this.#tokens.hear("updated", { token }); }
+
+  /** @param {TokenRow} row */
+  #delete(row) {
+    const after = [...this.#rows.values()];
+    const neighbour = /** @type {HTMLElement | null} */ (row.element.nextElementSibling ?? row.element.previousElementSibling);
+    deleteTokenDialog(this.app, row.token, () => {
+      this.#tokens.hear("deleted", { tokenId: row.token.id });
+      this.#place(this.#tokens.all);
+      after.find(({ element }) => element === neighbour)?.switch.focus();
+    });
+  }
+
+  // What can be done with many.
+
+  get #selected() { return [...this.#rows.values()].filter((row) => row.isSelected && !row.isGone); }
+
+  /** @param {TokenRow} row @param {boolean} shift from the one that was picked before to this one */
+  #select(row, shift) {
+    const rows = [...this.#list.children].map((element) => [...this.#rows.values()].find((one) => one.element === element));
+    if (shift && this.#picked) {
+      const [from, to] = [rows.indexOf(this.#picked), rows.indexOf(row)].sort((a, b) => a - b);
+      for (const one of rows.slice(Math.max(0, from), to + 1)) if (one) one.isSelected = row.isSelected;
+    }
+    this.#picked = row;
+    this.#selectionChanged();
+  }
+
+  #selectAll() {
+    const on = this.#all.checked;
+    for (const row of this.#rows.values()) row.isSelected = on;
+    this.#selectionChanged();
+  }
+
+  #clearSelection() {
+    this.#all.checked = false;
+    this.#selectAll();
+    this.querySelector("h2")?.focus();
+  }
+
+  #selectionChanged() {
+    const n = this.#selected.length;
+    this.#bulk.hidden = n === 0;
+    setText(this.#picks, n ? `${count(n, "token")} selected` : "");
+    this.#all.checked = n > 0 && n === this.#rows.size;
+    this.#all.indeterminate = n > 0 && n < this.#rows.size;
+  }
+
+  /** @param {boolean} enabled */
+  #switchSelected(enabled) {
+    this.#forSelected(this.#selected.map(({ token }) => token), async ({ id }) => this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, enabled)));
+  }
+
+  #deleteSelected() {
+    const tokens = this.#selected.map(({ token }) => token);
+    deleteTokensDialog(tokens, () => this.#forSelected(tokens, async ({ id }) => {
+      await this.app.api.call("/v1/api-tokens/delete", id);
+      this.#tokens.hear("deleted", { tokenId: id });
+    }));
+  }
+
+  /** @param {Token[]} tokens @param {(token: Token) => Promise<unknown>} call */
+  #forSelected(tokens, call) {
+    return act(this.app, this.#bulk, async () => {
+      const failed = await forEachToken(tokens, call, (text) => setText(this.#picks, text));
+      this.#selectionChanged();
+      problemPlace(this.#bulk).textContent = failed.join(" ");
+      announce(`${count(tokens.length - failed.length, "token")} done${failed.length ? `, ${failed.length} not` : ""}.`);
+    });
+  }
+}
+
+customElements.define("tw-tokens", TokensView);

@@ -1,0 +1,69 @@
+// What the page says: of errors, ends, times and changes.
+
+const REASONS = {
+  "signed-out": "You have signed out in another window.",
+  "password-changed": "The password was changed, which ended this session. Sign in with the new one.",
+  "session-deleted": "This session was ended from elsewhere.",
+  "user-disabled": "This user was switched off.",
+  "user-deleted": "This user was deleted.",
+  expired: "The session has expired. Sign in again.",
+};
+
+export const OFFLINE = "There is no connection just now, so nothing was sent. Try again when it is live.";
+const UNKNOWN = "The connection broke before the answer came. Whether it took effect is not known yet.";
+
+/** Why the sign-in form is there. @param {string} [reason] of the session's end */
+export const reasonOf = (reason) => REASONS[reason] ?? "The session has ended. Sign in again.";
+
+/** What went wrong, for people. @param {any} error @param {string} [where] "sign-in" */
+export function problemOf(error, where) {
+  if (error.code === 429) return `Too many attempts. Try again in ${duration(error.data?.retryAfterMs)}.`;
+  if (error.code === 401 && where === "sign-in") return "Wrong username or password.";
+  if (where === "sign-in" && typeof error.code !== "number") return "Tokenwire cannot be reached. Try again shortly.";
+  if (error.code === "ended") return ""; // the sign-in form says why
+  if (error.data?.outcome === "unknown") return UNKNOWN;
+  if (error.data?.outcome === "not-sent") return OFFLINE;
+  if (typeof error.code !== "number") return "Tokenwire cannot be reached. Try again shortly.";
+  return sentence(error.message) + (NEXT[error.code]?.(error.data ?? {}) ?? "");
+}
+
+/** What to do next, where the server's message does not say it. */
+const NEXT = {
+  403: (/** @type {any} */ { permission }) => (permission ? " Ask an administrator for it." : ""),
+  404: () => " It may have been deleted meanwhile.",
+  [-32603]: (/** @type {any} */ { requestId }) => (requestId ? ` The id to look for is ${requestId}.` : ""),
+};
+
+/** @param {string} text */
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+/** @param {number} [ms] */
+export function duration(ms = 1_000) {
+  const seconds = Math.max(1, Math.ceil(ms / 1_000));
+  return seconds < 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
+/** @param {number} n @param {string} one @param {string} [many] */
+export const count = (n, one, many = `${one}s`) => `${number.format(n)} ${n === 1 ? one : many}`;
+
+const number = new Intl.NumberFormat("en");
+const dateAndTime = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const precisely = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+/** A time, to the minute. @param {string | number | Date} time */
+export const when = (time) => dateAndTime.format(new Date(time));
+/** A time, to the second. @param {string | number | Date} time */
+export const whenExactly = (time) => precisely.format(new Date(time));
+
+/** @param {{ expiresAt: string | null }} token */
+export const isExpired = ({ expiresAt }) => expiresAt !== null && Date.parse(expiresAt) <= Date.now();
+
+/** @param {import("../client.js").Token} token */
+export function timesOf(token) {
+  const words = [`Created ${when(token.createdAt)}`, usedOf(token)];
+  if (token.expiresAt) words.push(`${isExpired(token) ? "expired" : "expires"} ${when(token.expiresAt)}`);
+  return words.join(" · ");
+}
+
+/** @param {import("../client.js").Token} token */
+export const usedOf = ({ lastUsedAt }) => (lastUsedAt ? `last used ${when(lastUsedAt)}` : "never used");
