@@ -54,7 +54,7 @@ export class TokenRow {
     this.#showChips(token);
     setText(times, timesOf(token));
     setText(text, enabled ? "On" : "Off");
-    setAttribute(this.switch, "aria-checked", enabled);
+    setAttribute(this.switch, "aria-checked", String(enabled));
     setAttribute(this.switch, "aria-busy", this.wanted === null ? null : "true");
     this.element.classList.toggle("off", !enabled);
     state.hidden = !isExpired(token);
