@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"compress/gzip"
 	"database/sql"
 	"fmt"
 	"io"
@@ -286,7 +287,7 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %s, %s", path, response.Status, got)
 		}
 		if tag := response.Header.Get("ETag"); tag != "" {
-			for _, condition := range []string{tag, `"other", ` + tag, "W/" + tag} {
+			for _, condition := range []string{tag, `"other", ` + tag, strings.TrimPrefix(tag, "W/")} {
 				if again, body := i.ask("GET", path, "", http.Header{"If-None-Match": {condition}}); again.StatusCode != 304 || body != "" {
 					t.Errorf("%s, If-None-Match %s: %s", path, condition, again.Status)
 				}
@@ -324,6 +325,31 @@ func TestPages(t *testing.T) {
 	}
 	if response, _ := i.ask("GET", "/api", "", bearer(i.session)); response.StatusCode != http.StatusUpgradeRequired {
 		t.Error("GET /api without an upgrade:", response.Status)
+	}
+}
+
+// TestCompression reads the page as browsers ask for it, and as those that do not take gzip.
+func TestCompression(t *testing.T) {
+	i := start(t, modelstest.SQLite(t))
+	_, plain := i.ask("GET", "/client.js", "", http.Header{"Accept-Encoding": {"identity"}})
+	response, packed := i.ask("GET", "/client.js", "", http.Header{"Accept-Encoding": {"gzip, br"}})
+	h := response.Header
+	if h.Get("Content-Encoding") != "gzip" || !strings.Contains(h.Get("Vary"), "Accept-Encoding") || len(packed) > len(plain)/2 {
+		t.Errorf("Content-Encoding %q, Vary %q, %d of %d bytes", h.Get("Content-Encoding"), h.Get("Vary"), len(packed), len(plain))
+	}
+	unpacked, err := gzip.NewReader(strings.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(unpacked); string(body) != plain || err != nil {
+		t.Error("it unpacks to something else", err)
+	}
+	again, body := i.ask("GET", "/client.js", "", http.Header{"Accept-Encoding": {"gzip"}, "If-None-Match": {h.Get("ETag")}})
+	if again.StatusCode != 304 || body != "" {
+		t.Error(again.Status)
+	}
+	if refused, body := i.ask("GET", "/client.js", "", http.Header{"Accept-Encoding": {"gzip;q=0"}}); refused.Header.Get("Content-Encoding") != "" || body != plain {
+		t.Error("compressed, though that was refused")
 	}
 }
 

@@ -12,9 +12,11 @@ import (
 )
 
 // policy lets the page run and show only what comes from here, and lets nobody frame it: it shows secrets.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// Trusted types refuse what would make HTML of a text, whatever a script may try.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+	"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// page is a file that is served from memory.
+// page is a file that is served from memory. Its ETag is a weak one: the same file may be sent compressed or not.
 type page struct {
 	name, kind, etag string
 	body             []byte
@@ -32,7 +34,7 @@ var kinds = map[string]string{
 
 func newPage(name string, body []byte) *page {
 	sum := sha256.Sum256(body)
-	return &page{name, kinds[path.Ext(name)], `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}
+	return &page{name, kinds[path.Ext(name)], `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}
 }
 
 // readPages returns the page's files by their paths.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -68,12 +69,12 @@ func New(c Config) (*Server, error) {
 	mux.HandleFunc("/api/", notPost)
 	mux.HandleFunc("OPTIONS /api", s.preflight)
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
-	mux.Handle("GET /openrpc.json", newPage("openrpc.json", c.Service.OpenRPC()))
+	mux.Handle("GET /openrpc.json", gzhttp.GzipHandler(newPage("openrpc.json", c.Service.OpenRPC())))
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
 	for path, page := range pages {
-		mux.Handle("GET "+path, page)
+		mux.Handle("GET "+path, gzhttp.GzipHandler(page)) // never an answer with a secret in it
 	}
 	s.handler = s.counted(mux)
 	return s, nil
