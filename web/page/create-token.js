@@ -1,7 +1,7 @@
 // The dialog that makes a token: its name, its end, its permissions; then its secret, which is shown this once.
 
 import { button, fill, h, labelled } from "./dom.js";
-import { act } from "./actions.js";
+import { act, copy } from "./actions.js";
 import { openDialog } from "./dialog.js";
 import { copyable, curlOf, javaScriptOf } from "./snippets.js";
 import { whenExactly } from "./words.js";
@@ -35,9 +35,9 @@ export async function createTokenDialog(app, created) {
     const started = Date.now();
     const options = { permissions: matrix.changes, expiresAt: expiry(life.value, at.value) };
     act(app, submit, async () => {
-      const token = await app.api.call("/v1/api-tokens/create", name.value, options);
+      const { token: secret, ...token } = await app.api.call("/v1/api-tokens/create", name.value, options);
       created(token);
-      showSecret(dialog, token);
+      showSecret(dialog, token, secret);
     }, { settle: () => becameOf(app, name.value.trim(), started) });
   });
   await act(app, submit, async () => matrix.show(await heldPermissions(app), []));
@@ -64,11 +64,12 @@ async function becameOf(app, name, started) {
   return `“${name}” was not created. Try again.`;
 }
 
-/** Turns the dialog into one that shows the secret. @param {HTMLDialogElement} dialog @param {any} token */
-function showSecret(dialog, token) {
+/** Turns the dialog into one that shows the secret, which is nowhere else in the page.
+ * @param {HTMLDialogElement} dialog @param {import("../client.js").Token} token @param {string} secret */
+function showSecret(dialog, token, secret) {
   let isCopied = false;
   const copied = (/** @type {boolean} */ done) => (isCopied ||= done);
-  const done = button("Done", () => close(), { class: "primary" });
+  const done = button("Done", () => close());
   const warning = h("div", { class: "notice", hidden: true, role: "alert" });
   const mayClose = () => {
     if (isCopied) return true;
@@ -84,14 +85,15 @@ function showSecret(dialog, token) {
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", hold);
   dialog.addEventListener("close", () => fill(dialog));
-  const secret = h("input", { readonly: true, value: token.token, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => secret.select(), oncopy: () => copied(true) });
+  const field = h("input", { readonly: true, value: secret, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => field.select(), oncopy: () => copied(true) });
+  const copySecret = button("Copy", async () => copied(await copy(copySecret, secret)), { class: "primary", "aria-label": "Copy the secret" });
   const title = /** @type {Element} */ (dialog.querySelector("h2"));
   title.textContent = `“${token.name}” was created`;
   fill(dialog, title, h("p", null, "This is its secret. Copy it now: it is shown only this once."),
-    labelled("Secret", secret), copyable("secret", token.token, copied),
+    h("div", { class: "copyable" }, labelled("Secret", field), copySecret),
     h("p", { class: "quiet" }, token.expiresAt ? `It is good until ${whenExactly(token.expiresAt)}.` : "It is good until it is switched off or deleted."),
-    h("details", null, h("summary", null, "Use it"), copyable("curl", curlOf("/v1/session/read", [], token.token), copied),
-      copyable("JavaScript", javaScriptOf("/v1/session/read", [], token.token), copied)),
+    h("details", null, h("summary", null, "Use it"), copyable("curl", curlOf("/v1/session/read", [], secret), copied),
+      copyable("JavaScript", javaScriptOf("/v1/session/read", [], secret), copied)),
     warning, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, done));
-  secret.focus();
+  field.focus();
 }
