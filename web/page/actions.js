@@ -38,21 +38,23 @@ export async function report(app, place, error, settle) {
   try {
     await app.api.connect();
     const outcome = await settle();
-    if (place.textContent === text) place.textContent = outcome;
-    else if (!place.isConnected) announce(outcome);
+    if (place.isConnected && place.textContent === text) place.textContent = outcome;
+    else announce(outcome);
   } catch {} // still away, or signed out: what was said stands
 }
 
-/** Where the problems of what belongs to an element are told: in its dialog, or else in its view.
+/** Where the problems of what belongs to an element are told: in its dialog, or else over the page,
+ * where they move nothing.
  * @param {Element} element @returns {Element} */
 export function problemPlace(element) {
-  const found = element.closest("dialog, main")?.querySelector(".problem");
+  const found = element.closest("dialog")?.querySelector(".problem");
   return found ?? /** @type {Element} */ (document.getElementById("problem"));
 }
 
-/** Says something that needs no answer. @param {string} text */
+/** Says something that needs no answer; in the topmost dialog, since all else is hidden from screen readers then.
+ * @param {string} text */
 export function announce(text) {
-  const toasts = /** @type {HTMLElement} */ (document.getElementById("toasts"));
+  const toasts = /** @type {HTMLElement} */ ([...document.querySelectorAll("body > .toasts, dialog[open] > .toasts")].at(-1));
   const toast = h("p", null, text);
   toasts.append(toast);
   while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild?.remove();

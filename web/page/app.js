@@ -5,7 +5,7 @@ import { Api } from "../client.js";
 import { button, fill, h, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { closeDialogs } from "./dialog.js";
-import { reasonOf } from "./words.js";
+import { OFFLINE, reasonOf } from "./words.js";
 import "./connection.js";
 import "./sign-in.js";
 
@@ -81,6 +81,7 @@ export class App {
   #stateChanged(change) {
     document.body.dataset.state = change.state;
     /** @type {import("./connection.js").Connection} */ (at("connection")).show(change);
+    if (change.state === "live" && at("problem").textContent === OFFLINE) fill(at("problem"));
     if (change.state === "ended") this.#showSignIn(this.#isSigningOut ? SIGNED_OUT : reasonOf(change.reason));
   }
 
@@ -128,6 +129,7 @@ export class App {
     const { name, route } = this.#current();
     this.#drawNavigation();
     closeDialogs();
+    fill(at("problem"));
     document.title = `${route.title} · Tokenwire`;
     if (route.needs && !this.holds(route.needs)) return this.#show(refusal(route));
     try {
@@ -165,6 +167,7 @@ const app = new App();
 /** @type {any} */ (globalThis).api = app.api; // for the devtools console
 /** @type {import("./connection.js").Connection} */ (at("connection")).api = app.api;
 at("sign-out").addEventListener("click", ({ currentTarget }) => app.signOut(/** @type {HTMLElement} */ (currentTarget)));
+at("problem-seen").addEventListener("click", () => (fill(at("problem")), at("main").focus()));
 addEventListener("hashchange", () => app.route());
 addEventListener("unhandledrejection", () => announce("Something in the page went wrong. Reload it if it misbehaves."));
 app.begin();

@@ -84,16 +84,16 @@ function showSecret(dialog, token, secret) {
   const hold = (/** @type {any} */ event) => (event.key === undefined || event.key === "Escape") && !mayClose() && event.preventDefault();
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", hold);
-  dialog.addEventListener("close", () => fill(dialog));
+  dialog.addEventListener("close", () => fill(dialog)); // the secret is nowhere any more
   const field = h("input", { readonly: true, value: secret, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => field.select(), oncopy: () => copied(true) });
   const copySecret = button("Copy", async () => copied(await copy(copySecret, secret)), { class: "primary", "aria-label": "Copy the secret" });
-  const title = /** @type {Element} */ (dialog.querySelector("h2"));
+  const [title, toasts] = [dialog.querySelector("h2"), dialog.querySelector(".toasts")];
   title.textContent = `“${token.name}” was created`;
   fill(dialog, title, h("p", null, "This is its secret. Copy it now: it is shown only this once."),
     h("div", { class: "copyable" }, labelled("Secret", field), copySecret),
     h("p", { class: "quiet" }, token.expiresAt ? `It is good until ${whenExactly(token.expiresAt)}.` : "It is good until it is switched off or deleted."),
     h("details", null, h("summary", null, "Use it"), copyable("curl", curlOf("/v1/session/read", [], secret), copied),
       copyable("JavaScript", javaScriptOf("/v1/session/read", [], secret), copied)),
-    warning, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, done));
+    warning, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, done), toasts);
   field.focus();
 }

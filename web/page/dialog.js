@@ -7,14 +7,16 @@ import { button, h, newId } from "./dom.js";
  * @returns {HTMLDialogElement} */
 export function openDialog({ title, class: kind, body, actions, mayClose = () => true }) {
   const id = newId();
+  const toasts = h("div", { class: "toasts", role: "status" });
   const opener = document.activeElement;
   /** @type {HTMLDialogElement} */
   const dialog = h("dialog", { "aria-labelledby": id, class: kind },
-    h("h2", { id }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions));
+    h("h2", { id }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions), toasts);
   const hold = (/** @type {Event} */ event) => mayClose() || event.preventDefault();
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event)); // browsers let the second one pass
   dialog.addEventListener("close", () => {
+    document.querySelector("body > .toasts")?.append(...toasts.children);
     dialog.remove();
     if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
   });

@@ -74,6 +74,7 @@ export class TokenRow {
     fill(this.#parts.chips, ids.length ? [named, rest] : h("span", { class: "quiet" }, "No permissions"));
   }
 
+  get hasFocus() { return this.element.contains(document.activeElement); }
   get isSelected() { return this.#parts.box.checked; }
   set isSelected(is) { this.#parts.box.checked = is; }
 
@@ -88,7 +89,7 @@ export class TokenRow {
   bury() {
     this.isGone = true;
     this.element.classList.add("gone");
-    for (const control of this.element.querySelectorAll("button, input")) control.disabled = true;
+    for (const control of this.element.querySelectorAll("button, input")) control.ariaDisabled = "true"; // and keeps the focus
     this.#parts.state.hidden = false;
     setText(this.#parts.state, "Deleted");
   }

@@ -36,7 +36,7 @@ class TokensView extends View {
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
   #numbers = h("p", { class: "quiet" });
   #empty = h("div", { class: "empty", hidden: true });
-  #heldBar = button("", () => this.#release(), { class: "held", hidden: true });
+  #heldBar = button("", () => this.#release(), { hidden: true });
   #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
   #picks = h("span", { role: "status" });
   #all = h("input", { type: "checkbox", onclick: () => this.#selectAll() });
@@ -49,12 +49,13 @@ class TokensView extends View {
     fill(this.#bulk, this.#picks, bulk("Switch on", () => this.#switchSelected(true)), bulk("Switch off", () => this.#switchSelected(false)),
       bulk("Delete", () => this.#deleteSelected(), { class: "small danger" }), bulk("Clear", () => this.#clearSelection()));
     const create = button("New token", () => createTokenDialog(this.app, (token) => this.#tokens.hear("created", { token })), { class: "primary" });
-    this.append(...this.heading("API tokens", create), this.#numbers, this.#tools, this.#status, this.#heldBar, this.#empty, this.#list,
+    this.append(this.heading("API tokens", create), this.#numbers, this.#tools, this.#status, this.#empty,
+      h("div", { class: "held" }, this.#heldBar), this.#list,
       h("div", { class: "row" }, this.#more), this.#bulk);
     this.#tokens.follow((method, fn) => this.hear(method, fn));
     this.hear("reset", () => this.#read());
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
-    for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => requestAnimationFrame(() => this.#isHeld() || this.#release()));
+    for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
     this.#watchEnd();
     this.#read();
   }
@@ -116,7 +117,7 @@ class TokensView extends View {
       row.show(/** @type {Token} */ (token));
       return row.mark();
     }
-    if (what === "deleted" && row && this.#isHeld()) return row.bury();
+    if (what === "deleted" && row && (this.#isHeld() || row.hasFocus)) return row.bury();
     if (what === "created" && this.#isHeld()) {
       this.#heldBar.hidden = false;
       return setText(this.#heldBar, `${count(++this.#held, "new token")}: show`);
@@ -141,11 +142,11 @@ class TokensView extends View {
     } catch {} // the list says what is wrong
   }
 
-  /** Whether something of the list is under the pointer or has the focus: then nothing in it may move. */
-  #isHeld() { return this.#list.matches(":hover") || this.#list.contains(document.activeElement); }
+  /** Whether the list is under the pointer: then nothing in it may move. Touched is not under the pointer. */
+  #isHeld() { return this.#list.matches(":hover") && matchMedia("(hover: hover)").matches; }
 
   #release() {
-    if (this.#held || [...this.#rows.values()].some(({ isGone }) => isGone)) this.#draw();
+    if (this.#held || [...this.#rows.values()].some(({ isGone, hasFocus }) => isGone && !hasFocus)) this.#draw();
     this.#held = 0;
     this.#heldBar.hidden = true;
   }

@@ -34,12 +34,8 @@ export class View extends HTMLElement {
     this.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
 
-  /** The view's title, which takes the focus when the view is shown, and the place where its problems are told.
-   * @param {string} text @param {...any} beside */
+  /** The view's title, which takes the focus when the view is shown. @param {string} text @param {...any} beside */
   heading(text, ...beside) {
-    return [
-      h("div", { class: "title" }, h("h2", { tabindex: "-1" }, text), ...beside),
-      h("p", { class: "problem", role: "alert" }),
-    ];
+    return h("div", { class: "title" }, h("h2", { tabindex: "-1" }, text), ...beside);
   }
 }
