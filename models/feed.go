@@ -208,6 +208,22 @@ func kept(db *gorm.DB, userID string, p Position) (bool, error) {
 	return n == 1, err
 }
 
+// position returns where a user's feed stands.
+func position(db *gorm.DB, userID string) (p Position, err error) {
+	err = db.Raw("SELECT position AS number, change_id FROM feeds WHERE user_id = ?", userID).Scan(&p).Error
+	return p, err
+}
+
+// told adds the condition that an event is one of those that a caller is told of: of his user's feed what is not for
+// nodes only, and of that what is about one token if that is all that he hears of.
+func told(q *gorm.DB, caller *Identity) *gorm.DB {
+	q = q.Where("user_id = ? AND method LIKE '/%'", caller.UserID)
+	if only := caller.OnlyToken(); only != "" {
+		q = q.Where("token_id = ?", only)
+	}
+	return q
+}
+
 // EventsOptions say which part of a feed to read.
 type EventsOptions struct {
 	After string `json:"after,omitzero" doc:"a next from an earlier answer: read what came before it"`
@@ -229,11 +245,11 @@ func (s *Store) ReadEvents(ctx context.Context, caller *Identity, o EventsOption
 	if err != nil {
 		return out, err
 	}
-	err = s.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := tx.Raw("SELECT position AS number, change_id FROM feeds WHERE user_id = ?", caller.UserID).Scan(&out.Position).Error; err != nil {
+	err = s.snapshot(ctx, func(tx *gorm.DB) (err error) {
+		if out.Position, err = position(tx, caller.UserID); err != nil {
 			return err
 		}
-		q := tx.Where("user_id = ? AND method LIKE '/%'", caller.UserID)
+		q := told(tx, caller)
 		if o.After != "" {
 			p, err := ParsePosition(o.After)
 			if err != nil {
@@ -245,9 +261,6 @@ func (s *Store) ReadEvents(ctx context.Context, caller *Identity, o EventsOption
 				return &Error{Code: Gone, Message: "events that old are no longer kept; read again without after"}
 			}
 			q = q.Where("position < ?", p.Number)
-		}
-		if only := caller.OnlyToken(); only != "" {
-			q = q.Where("token_id = ?", only)
 		}
 		return q.Order("position DESC").Limit(limit + 1).Find(&out.Events).Error
 	})
