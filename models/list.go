@@ -199,15 +199,25 @@ func makeCursor[T any](order OrderBy, columns map[string]column[T], last *T) str
 		v, _ := json.Marshal(columns[by.Column].value(last))
 		c.Values = append(c.Values, v)
 	}
+	return c.encode()
+}
+
+func (c cursor) encode() string {
 	b, _ := json.Marshal(c)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// decodeCursor reads a cursor of n values in an order, and reports whether s is one.
+func decodeCursor(s, order string, n int) (c cursor, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	ok = err == nil && json.Unmarshal(b, &c) == nil && c.Order == order && len(c.Values) == n
+	return c, ok
+}
+
 func parseCursor(s string, order OrderBy) ([]any, error) {
 	wrong := invalid("options.after", "after must be a next from an earlier answer with the same orderBy")
-	var c cursor
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.Order != order.key() || len(c.Values) != len(order) {
+	c, ok := decodeCursor(s, order.key(), len(order))
+	if !ok {
 		return nil, wrong
 	}
 	values := make([]any, len(c.Values))
@@ -271,7 +281,7 @@ func truth(b bool) int64 {
 func (s *Store) ReadTokens(ctx context.Context, caller *Identity, o TokensOptions) (Tokens, error) {
 	var out Tokens
 	err := s.snapshot(ctx, func(tx *gorm.DB) (err error) {
-		if err := tx.Raw("SELECT position AS number, change_id FROM feeds WHERE user_id = ?", caller.UserID).Scan(&out.Position).Error; err != nil {
+		if out.Position, err = position(tx, caller.UserID); err != nil {
 			return err
 		}
 		q := tx.Where("user_id = ?", caller.UserID)
@@ -301,12 +311,21 @@ func (m *Match) where(q *gorm.DB, exact, folded string) *gorm.DB {
 	return q.Where(exact+" = ?", m.Text)
 }
 
+// CheckToken returns nil for a token of the caller's user.
+func (s *Store) CheckToken(ctx context.Context, caller *Identity, tokenID string) error {
+	return owns(s.read.WithContext(ctx), caller, tokenID)
+}
+
+func owns(db *gorm.DB, caller *Identity, tokenID string) error {
+	return wrap(db.Select("id").Where("id = ? AND user_id = ?", tokenID, caller.UserID).Take(&Token{}).Error, "token")
+}
+
 // GetTokenPermissions returns every permission that the owner holds, and whether the token has it.
 func (s *Store) GetTokenPermissions(ctx context.Context, caller *Identity, tokenID string) ([]GrantablePermission, error) {
 	permissions := []GrantablePermission{}
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := tx.Select("id").Where("id = ? AND user_id = ?", tokenID, caller.UserID).Take(&Token{}).Error; err != nil {
-			return wrap(err, "token")
+		if err := owns(tx, caller, tokenID); err != nil {
+			return err
 		}
 		return tx.Table("permissions p").Select("p.id, p.name, p.description, t.token_id IS NOT NULL AS enabled").
 			Joins("JOIN user_permissions u ON u.permission_id = p.id AND u.user_id = ?", caller.UserID).

@@ -46,6 +46,7 @@ func callsOfToken(ctx context.Context, store *models.Store, version int64) map[s
 			_, err := store.GetTokenPermissions(ctx, by.Identity, id)
 			return err
 		},
+		"CheckToken": func(by models.Actor, id string) error { return store.CheckToken(ctx, by.Identity, id) },
 		"ReadTokens": func(by models.Actor, id string) error {
 			_, err := store.ReadTokens(ctx, by.Identity, models.TokensOptions{ListOptions: models.ListOptions{ID: &id}})
 			return err
@@ -97,6 +98,9 @@ func TestOwnership(t *testing.T) {
 		}
 		// The same calls work for her: they did not fail for another reason.
 		if _, err := store.GetTokenPermissions(ctx, ada.Identity, token.ID); err != nil {
+			t.Error(err)
+		}
+		if err := store.CheckToken(ctx, ada.Identity, token.ID); err != nil {
 			t.Error(err)
 		}
 		if _, err := store.SetTokenEnabled(ctx, authenticate(t, store, secret), token.ID, false, models.ChangeOptions{Version: &token.Version}); err != nil {
