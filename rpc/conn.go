@@ -51,6 +51,7 @@ type Conn struct {
 	expiry    *time.Timer
 
 	feed     *feed
+	joined   bool            // it gets events as they come; before, it is told what it missed. Guarded by feed.mu
 	slot     int             // which of the hub's heartbeats is this connection's
 	position models.Position // of the last event put into the outbox; guarded by feed.mu
 	factsAt  int64           // events up to here are known to who

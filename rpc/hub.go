@@ -43,7 +43,7 @@ type feed struct {
 	reading sync.Mutex // one goroutine at a time reads what was missed
 
 	mu    sync.Mutex
-	last  int64 // events up to here have been given to the connections
+	last  int64 // events up to here have been given to the connections that have joined
 	conns map[*Conn]struct{}
 }
 
@@ -80,19 +80,18 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 		c.out.end(nil, "", CloseGoingAway, reasonGoingAway)
 		return false
 	}
-	for {
-		f.mu.Lock()
-		if c.position.Number >= f.last {
-			f.conns[c] = struct{}{}
-			f.mu.Unlock()
-			break
-		}
+	f.mu.Lock()
+	f.conns[c] = struct{}{}
+	for c.position.Number < f.last {
 		f.mu.Unlock()
 		if !h.replay(ctx, c) {
 			c.out.end(nil, "", CloseRestart, reasonResume)
 			return false
 		}
+		f.mu.Lock()
 	}
+	c.joined = true
+	f.mu.Unlock()
 	if fresh { // what was committed between authentication and entering was told to nobody
 		h.catchUp(f, 0)
 	}
@@ -184,6 +183,23 @@ func (h *hub) find(userID string) *feed {
 	return h.feeds[userID]
 }
 
+// connections returns how many connections a credential of a user holds open here. One that is about to be closed, as the
+// credential has ended, is not counted.
+func (h *hub) connections(userID string, credential models.Credential) (n int) {
+	f := h.find(userID)
+	if f == nil {
+		return 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		if !c.ended.Load() && c.who.Load().Credential == credential {
+			n++
+		}
+	}
+	return n
+}
+
 // Committed gives the events of a commit to the connections that they concern. It returns when they have them, so that a
 // call that took a right away is not answered before the right is gone on this node.
 func (h *hub) Committed(events []models.Event) {
@@ -220,7 +236,7 @@ func (h *hub) dispatch(f *feed, e *models.Event) {
 	h.metrics.events.Inc()
 	d := &delivery{event: e}
 	for c := range f.conns {
-		if e.Position > c.position.Number {
+		if c.joined && e.Position > c.position.Number {
 			c.deliver(d)
 		}
 	}

@@ -12,18 +12,22 @@ import (
 // is made from it.
 func (s *Service) table() []*method {
 	return []*method{
+		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens),
 		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken),
 		define("/v1/api-tokens/delete", ownTokens, "Deletes a token for good.", s.deleteToken),
+		define("/v1/api-tokens/get-connections", ownTokens, "Tells how many connections a token holds open on the server process that is asked.", s.getTokenConnections),
 		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
 		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens),
 		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled),
 		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions),
 		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions),
 
+		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents),
 		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents),
 
 		define("/v1/permissions/create", administrator, "Adds a permission to the catalogue and gives it to the caller's user.", s.createPermission),
 		define("/v1/permissions/delete", administrator, "Takes a permission from the catalogue and from everybody who has it.", s.deletePermission),
+		define("/v1/permissions/get-holders", administrator, "Lists the users who hold a permission and the tokens that were given it, a page at a time.", s.getHolders),
 		define("/v1/permissions/read", authenticated, "Reads the permission catalogue.", s.readPermissions),
 
 		defineFast[SessionInfo]("/v1/session/read", authenticated, "Tells who is calling, with which effective permissions.", func(c *Call) []byte { return c.caller.session }),
@@ -80,6 +84,9 @@ type (
 	tokenID struct {
 		TokenID string `json:"tokenId"`
 	}
+	connectionsResult struct {
+		Connections int `json:"connections"`
+	}
 	readTokens struct {
 		Options models.TokensOptions `json:"options,omitzero"`
 	}
@@ -102,6 +109,10 @@ type (
 	}
 	permissionID struct {
 		ID string `json:"id"`
+	}
+	getHolders struct {
+		ID      string                `json:"id"`
+		Options models.HoldersOptions `json:"options,omitzero"`
 	}
 	sessionID struct {
 		SessionID string `json:"sessionId"`
@@ -139,6 +150,10 @@ type (
 	}
 )
 
+func (s *Service) countTokens(ctx context.Context, c *Call, _ noParams) (models.TokenCount, error) {
+	return s.store.CountTokens(ctx, c.caller.Identity)
+}
+
 func (s *Service) createToken(ctx context.Context, c *Call, p createToken) (NewToken, error) {
 	token, secret, err := s.store.CreateToken(ctx, c.actor(), p.Name, p.Options)
 	return NewToken{token, secret.Reveal()}, err
@@ -146,6 +161,13 @@ func (s *Service) createToken(ctx context.Context, c *Call, p createToken) (NewT
 
 func (s *Service) deleteToken(ctx context.Context, c *Call, p tokenID) (Empty, error) {
 	return Empty{}, s.store.DeleteToken(ctx, c.actor(), p.TokenID)
+}
+
+func (s *Service) getTokenConnections(ctx context.Context, c *Call, p tokenID) (connectionsResult, error) {
+	if err := s.store.CheckToken(ctx, c.caller.Identity, p.TokenID); err != nil {
+		return connectionsResult{}, err
+	}
+	return connectionsResult{s.hub.connections(c.caller.UserID, models.Credential{Kind: models.KindToken, ID: p.TokenID})}, nil
 }
 
 func (s *Service) getTokenPermissions(ctx context.Context, c *Call, p tokenID) ([]models.GrantablePermission, error) {
@@ -168,6 +190,10 @@ func (s *Service) updateTokenPermissions(ctx context.Context, c *Call, p setToke
 	return s.store.UpdateTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
 }
 
+func (s *Service) countEvents(ctx context.Context, c *Call, _ noParams) (models.EventCount, error) {
+	return s.store.CountEvents(ctx, c.caller.Identity)
+}
+
 func (s *Service) readEvents(ctx context.Context, c *Call, p readEvents) (models.Events, error) {
 	return s.store.ReadEvents(ctx, c.caller.Identity, p.Options)
 }
@@ -178,6 +204,10 @@ func (s *Service) createPermission(ctx context.Context, c *Call, p createPermiss
 
 func (s *Service) deletePermission(ctx context.Context, c *Call, p permissionID) (Empty, error) {
 	return Empty{}, s.store.DeletePermission(ctx, c.actor(), p.ID)
+}
+
+func (s *Service) getHolders(ctx context.Context, _ *Call, p getHolders) (models.Holders, error) {
+	return s.store.GetHolders(ctx, p.ID, p.Options)
 }
 
 func (s *Service) readPermissions(ctx context.Context, _ *Call, _ noParams) ([]models.Permission, error) {

@@ -30,6 +30,7 @@ import (
 //	@connect b token <secret>               the same with a credential; a last word ?since=… goes into the URL
 //	@dial c token <secret>                  connects and leaves ready to the transcript
 //	@expires when 1500ms                    sets <when> to that long from now
+//	@hour first                             the clock goes on past the next full hour, which is <first>
 //	@prune 200h                             the clock goes on so far, and what is past its time is deleted
 //	a--> message                            sent by a
 //	a<-- message                            the next message that a gets, heartbeats left out
@@ -179,6 +180,11 @@ func (p *player) directive(words []string) {
 			p.fatal("%v", err)
 		}
 		p.vars[words[1]] = models.TimeOf(time.Now().Add(d)).String()
+	case len(words) == 2 && words[0] == "@hour":
+		now := p.clock.now()
+		full := now.Truncate(time.Hour).Add(time.Hour)
+		p.clock.forward(full.Sub(now) + time.Second) // the clock may be a little ahead of time
+		p.vars[words[1]] = models.TimeOf(full).String()
 	case len(words) == 2 && words[0] == "@prune":
 		d, err := time.ParseDuration(words[1])
 		if err != nil {
