@@ -6,11 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tokenwire/tokenwire/internal/programs"
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
 )
 
-func TestMain(m *testing.M) { modelstest.Main(m) }
+func TestMain(m *testing.M) { programs.Main(m) }
 
 const password = "correct horse"
 

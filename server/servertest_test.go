@@ -15,14 +15,14 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tokenwire/tokenwire/internal/programs"
 	"github.com/tokenwire/tokenwire/models"
-	"github.com/tokenwire/tokenwire/models/modelstest"
 	"github.com/tokenwire/tokenwire/rpc"
 	"github.com/tokenwire/tokenwire/server"
 	"github.com/tokenwire/tokenwire/web"
 )
 
-func TestMain(m *testing.M) { modelstest.Main(m) }
+func TestMain(m *testing.M) { programs.Main(m) }
 
 const adminPassword = "correct horse battery"
 

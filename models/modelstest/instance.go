@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/tokenwire/tokenwire/internal/programs"
 )
 
 const (
@@ -36,13 +36,6 @@ const (
 	// that a test left open; the server's own default is a day.
 	lockLimit = "10"
 
-	// Ports come from below 32768, where the kernel takes those of outgoing
-	// connections: none of these can occupy the port while a server is down.
-	firstPort, lastPort = 20000, 32767
-	// portTries bounds the search for a free port; among 12768, one clash is
-	// rare and this many in a row mean that something else is wrong.
-	portTries = 20
-
 	// logTail is how many bytes of a log an error quotes: the last start.
 	logTail = 4096
 
@@ -51,15 +44,13 @@ const (
 	flushPerCommit, flushPerSecond = 1, 2
 )
 
-var errPortTaken = errors.New("the port is taken")
-
 // tools are the paths of the installed MariaDB programs.
 type tools struct{ install, server string }
 
 // findTools looks in PATH, and in /usr/sbin, which PATH often leaves out.
 func findTools() (tools, error) {
-	if unsupported != nil {
-		return tools{}, unsupported
+	if programs.Unsupported != nil {
+		return tools{}, programs.Unsupported
 	}
 	install, err := findTool("mariadb-install-db")
 	if err != nil {
@@ -87,7 +78,7 @@ type instance struct {
 	folder    string // absolute; holds all else
 	flush     int
 	port      int
-	process   *process
+	process   *programs.Process
 	databases atomic.Int64 // made so far; numbers the next
 }
 
@@ -114,9 +105,7 @@ func (s *instance) data() string { return filepath.Join(s.folder, "data") }
 
 func (s *instance) log() string { return filepath.Join(s.folder, "log") }
 
-func (s *instance) address() string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
-}
+func (s *instance) address() string { return programs.Address(s.port) }
 
 func (s *instance) url(database string) string {
 	return "mysql://root@" + s.address() + "/" + database
@@ -124,18 +113,18 @@ func (s *instance) url(database string) string {
 
 // install makes the system tables, with a root who needs no password.
 func (s *instance) install() error {
-	p, err := launch(s.log(), s.tools.install, s.options(
+	p, err := s.launch(s.tools.install,
 		"--auth-root-authentication-method=normal",
 		"--skip-test-db",
-	)...)
+	)
 	if err != nil {
 		return err
 	}
-	if err := p.wait(installLimit); err != nil {
-		return s.explain("install", errors.Join(err, p.kill(stopLimit)))
+	if err := p.Wait(installLimit); err != nil {
+		return s.explain("install", errors.Join(err, p.Kill(stopLimit)))
 	}
-	if p.err != nil {
-		return s.explain("install", p.err)
+	if p.Err() != nil {
+		return s.explain("install", p.Err())
 	}
 	return nil
 }
@@ -151,30 +140,32 @@ func (s *instance) options(more ...string) []string {
 	return append(options, more...)
 }
 
+// launch starts one of the programs, whose whole output replaces the log.
+func (s *instance) launch(program string, more ...string) (*programs.Process, error) {
+	output, err := os.Create(s.log())
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close() // the child has its own copy
+	cmd := exec.Command(program, s.options(more...)...)
+	cmd.Stdout, cmd.Stderr = output, output
+	return programs.Start(cmd)
+}
+
 // startOnFreePort settles on the port that the server keeps from then on.
 func (s *instance) startOnFreePort() error {
-	err := errPortTaken
-	for range portTries {
-		s.port = firstPort + rand.IntN(lastPort-firstPort+1)
-		listener, taken := net.Listen("tcp", s.address())
-		if taken != nil {
-			continue
-		}
-		listener.Close()
-		// Another process may take the port before our server does.
-		if err = s.start(); !errors.Is(err, errPortTaken) {
-			return err
-		}
-	}
-	return err
+	return programs.OnFreePort(func(port int) error {
+		s.port = port
+		return s.start()
+	})
 }
 
 // start starts the server on its port and data, and waits until it answers.
 func (s *instance) start() error {
-	if s.process.running() {
+	if s.process.Running() {
 		return errors.New("it is running already")
 	}
-	p, err := launch(s.log(), s.tools.server, s.options(
+	p, err := s.launch(s.tools.server,
 		"--bind-address=127.0.0.1",
 		"--port="+strconv.Itoa(s.port),
 		// Relative to the data folder: the path of a socket may not be longer
@@ -185,59 +176,56 @@ func (s *instance) start() error {
 		"--innodb-log-file-size=16M",
 		"--innodb-flush-log-at-trx-commit="+strconv.Itoa(s.flush),
 		"--performance-schema=OFF",
-	)...)
+	)
 	if err != nil {
 		return err
 	}
 	s.process = p
-	if err := p.poll(readyLimit, s.answers); err != nil {
-		return s.explain("start", errors.Join(err, p.kill(stopLimit)))
+	if err := p.Poll(readyLimit, s.answers); err != nil {
+		return s.explain("start", errors.Join(err, p.Kill(stopLimit)))
 	}
 	return nil
 }
 
 // end sends the server a signal that ends it and waits until it has exited.
 func (s *instance) end(signal syscall.Signal) error {
-	if !s.process.running() {
+	if !s.process.Running() {
 		return s.notRunning()
 	}
-	if err := s.process.handle.Signal(signal); err != nil {
+	if err := s.process.Signal(signal); err != nil {
 		return err
 	}
-	if err := s.process.wait(stopLimit); err != nil {
+	if err := s.process.Wait(stopLimit); err != nil {
 		return s.explain("end", err)
 	}
-	if signal == syscall.SIGTERM && s.process.err != nil {
-		return s.explain("shutdown", s.process.err)
+	if signal == syscall.SIGTERM && s.process.Err() != nil {
+		return s.explain("shutdown", s.process.Err())
 	}
 	return nil
 }
 
 func (s *instance) freeze() error {
-	if !s.process.running() {
+	if !s.process.Running() {
 		return s.notRunning()
 	}
-	if err := s.process.suspend(); err != nil {
-		return err
-	}
-	return s.process.poll(stopLimit, s.process.standsStill)
+	return s.process.Freeze(stopLimit)
 }
 
 func (s *instance) thaw() error {
-	if !s.process.running() {
+	if !s.process.Running() {
 		return s.notRunning()
 	}
-	if err := s.process.resume(); err != nil {
+	if err := s.process.Thaw(); err != nil {
 		return err
 	}
-	return s.process.poll(readyLimit, s.answers)
+	return s.process.Poll(readyLimit, s.answers)
 }
 
 // remove ends the server, in whatever state it is, and deletes its folder.
 func (s *instance) remove() error {
 	var err error
-	if s.process.running() {
-		err = s.process.kill(stopLimit)
+	if s.process.Running() {
+		err = s.process.Kill(stopLimit)
 	}
 	return errors.Join(err, os.RemoveAll(s.folder))
 }
@@ -270,7 +258,7 @@ func (s *instance) createDatabase() (string, error) {
 
 // exec runs one statement on a connection of its own.
 func (s *instance) exec(statement string) error {
-	if !s.process.running() {
+	if !s.process.Running() {
 		return s.notRunning() // its log says more than a refused connection
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statementLimit)
@@ -301,7 +289,7 @@ func (s *instance) notRunning() error {
 	if s.process == nil {
 		return errors.New("it is not running")
 	}
-	return s.explain("it is not running; last run", s.process.err)
+	return s.explain("it is not running; last run", s.process.Err())
 }
 
 // explain adds to err the end of the server's log, and what is known from it.
@@ -311,7 +299,7 @@ func (s *instance) explain(action string, err error) error {
 		return fmt.Errorf("%s: %w (no log: %v)", action, err, readErr)
 	}
 	if strings.Contains(string(log), "Bind on TCP/IP port") {
-		err = fmt.Errorf("%w: %w", errPortTaken, err)
+		err = fmt.Errorf("%w: %w", programs.ErrPortTaken, err)
 	}
 	tail := log[max(0, len(log)-logTail):]
 	return fmt.Errorf("%s: %w\nend of its log:\n%s", action, err, tail)

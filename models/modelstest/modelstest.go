@@ -16,25 +16,20 @@
 //
 // A package whose tests use Each or MariaDB ends the shared server with
 //
-//	func TestMain(m *testing.M) { modelstest.Main(m) }
+//	func TestMain(m *testing.M) { programs.Main(m) }
 package modelstest
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/tokenwire/tokenwire/internal/programs"
 )
 
-// noSkipVariable, set to 1, turns the skip for a missing MariaDB into a
-// failure, so that CI cannot lose half of its tests unnoticed.
-const noSkipVariable = "TOKENWIRE_TEST_NO_SKIP"
-
 // shared is the one server that all tests of this process use, unless they
-// start their own. Main owns it; once starts it for the first test in need.
+// start their own. Once starts it for the first test in need.
 var shared struct {
-	owned  bool
 	once   sync.Once
 	server *instance
 	err    error
@@ -61,10 +56,7 @@ func SQLite(t testing.TB) string {
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	installed := requireTools(t)
-	if !shared.owned {
-		t.Fatal("the package's TestMain must call modelstest.Main, which ends the shared server")
-	}
-	shared.once.Do(func() { shared.server, shared.err = newInstance(installed, flushPerSecond) })
+	shared.once.Do(func() { startShared(installed) })
 	if shared.err != nil {
 		t.Fatalf("shared MariaDB server: %v", shared.err)
 	}
@@ -81,20 +73,20 @@ func MariaDB(t testing.TB) string {
 	return server.url(name)
 }
 
-// Main runs the tests, ends the shared server if one was started, removes its
-// folder and exits. It is the whole of a package's TestMain.
-func Main(m *testing.M) {
-	shared.owned = true
-	code := m.Run()
+// startShared starts the shared server, which ends after the last test.
+func startShared(installed tools) {
+	if shared.err = programs.AtEnd(endShared); shared.err == nil {
+		shared.server, shared.err = newInstance(installed, flushPerSecond)
+	}
+}
+
+func endShared() error {
 	// Taking the once waits for a start under way and rules out a later one.
 	shared.once.Do(func() {})
-	if shared.server != nil {
-		if err := shared.server.remove(); err != nil {
-			fmt.Fprintln(os.Stderr, "modelstest: end the shared server:", err)
-			code = max(code, 1)
-		}
+	if shared.server == nil {
+		return nil
 	}
-	os.Exit(code)
+	return shared.server.remove()
 }
 
 // requireTools returns the installed MariaDB, or ends the test for the want of
@@ -103,16 +95,7 @@ func requireTools(t testing.TB) tools {
 	t.Helper()
 	installed, err := findTools()
 	if err != nil {
-		giveUp(t, err)
+		programs.Missing(t, "MariaDB server to test on", err)
 	}
 	return installed
-}
-
-// giveUp skips the test with the reason, or fails it where skips are forbidden.
-func giveUp(t testing.TB, reason error) {
-	t.Helper()
-	if os.Getenv(noSkipVariable) == "1" {
-		t.Fatalf("no MariaDB server to test on, and %s=1: %v", noSkipVariable, reason)
-	}
-	t.Skipf("no MariaDB server to test on: %v", reason)
 }

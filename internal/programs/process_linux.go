@@ -1,4 +1,4 @@
-package modelstest
+package programs
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// unsupported is nil where this package can keep its promises about servers.
-var unsupported error
+// Unsupported is nil where this package can keep its promises.
+var Unsupported error
 
 // dieWithParent has the kernel kill a child when the thread that started it
 // ends, so that even SIGKILL to the tests leaves no server behind.
@@ -19,14 +19,14 @@ func dieWithParent() *syscall.SysProcAttr {
 }
 
 // suspend asks the kernel to stop the child; standsStill tells when it has.
-func (p *process) suspend() error { return p.handle.Signal(syscall.SIGSTOP) }
+func (p *Process) suspend() error { return p.handle.Signal(syscall.SIGSTOP) }
 
 // resume lets a suspended child run on.
-func (p *process) resume() error { return p.handle.Signal(syscall.SIGCONT) }
+func (p *Process) resume() error { return p.handle.Signal(syscall.SIGCONT) }
 
 // standsStill returns nil once every thread of the child is stopped: one that
 // waits for the disk stops only after that, and could answer until then.
-func (p *process) standsStill() error {
+func (p *Process) standsStill() error {
 	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.handle.Pid))
 	if err != nil {
 		return err
