@@ -21,15 +21,10 @@ import (
 
 // The tests of this file run the program itself, since what is tested is what a process leaves behind.
 func TestCrashes(t *testing.T) {
-	binary := build(t)
-	t.Run("program killed", func(t *testing.T) {
-		modelstest.Each(t, func(t *testing.T, url string) { killProgram(t, binary, url) })
-	})
-	t.Run("database killed", func(t *testing.T) { killDatabase(t, binary) })
-	t.Run("database frozen", func(t *testing.T) { freezeDatabase(t, binary) })
-	t.Run("terminated", func(t *testing.T) {
-		modelstest.Each(t, func(t *testing.T, url string) { terminate(t, binary, url) })
-	})
+	t.Run("program killed", func(t *testing.T) { modelstest.Each(t, killProgram) })
+	t.Run("database killed", killDatabase)
+	t.Run("database frozen", freezeDatabase)
+	t.Run("terminated", func(t *testing.T) { modelstest.Each(t, terminate) })
 }
 
 // chase follows the administrator's feed through every end of the program until a token "the end" is made.
@@ -38,12 +33,12 @@ func (p *program) chase(ctx context.Context) (f *follower, done chan struct{}) {
 	begun := make(chan struct{})
 	go func() {
 		defer close(done)
-		if _, err := f.follow(ctx, p.url(), 0, nil); err != nil {
+		if _, err := f.follow(ctx, p.URL(), 0, nil); err != nil {
 			p.t.Error(err)
 		}
 		close(begun)
 		for {
-			finished, err := f.follow(ctx, p.url(), 1<<30, isEnd)
+			finished, err := f.follow(ctx, p.URL(), 1<<30, isEnd)
 			var bad wrong
 			if finished || ctx.Err() != nil || errors.As(err, &bad) {
 				if !finished {
@@ -73,8 +68,8 @@ func (p *program) finish(l *load, f *follower, done chan struct{}) {
 }
 
 // What was answered is there, whole, with its event; what was not is there whole or not at all; followers get it all.
-func killProgram(t *testing.T, binary, url string) {
-	p := run(t, binary, url)
+func killProgram(t *testing.T, url string) {
+	p := run(t, url)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 	defer cancel()
 	f, done := p.chase(ctx)
@@ -82,8 +77,8 @@ func killProgram(t *testing.T, binary, url string) {
 	defer l.stop()
 	for range times(3) {
 		l.more(t, 120)
-		p.kill()
-		p.start()
+		p.Kill()
+		p.Start()
 	}
 	l.more(t, 20)
 	p.finish(l, f, done)
@@ -100,9 +95,9 @@ func sum(statuses map[int]int) (n int) {
 }
 
 // While its database is away the program lives, says 503, and afterwards goes on by itself.
-func killDatabase(t *testing.T, binary string) {
+func killDatabase(t *testing.T) {
 	server := modelstest.StartServer(t)
-	p := run(t, binary, server.URL())
+	p := run(t, server.URL())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 	defer cancel()
 	f, done := p.chase(ctx)
@@ -112,10 +107,10 @@ func killDatabase(t *testing.T, binary string) {
 		l.more(t, 60)
 		refusals := l.status(http.StatusServiceUnavailable)
 		server.Kill()
-		until(t, patience, "/readyz to say 503", func() bool { return p.ready() == http.StatusServiceUnavailable })
+		until(t, patience, "/readyz to say 503", func() bool { return p.Ready() == http.StatusServiceUnavailable })
 		until(t, patience, "calls to be refused", func() bool { return l.status(http.StatusServiceUnavailable) > refusals+10 })
 		server.Start()
-		until(t, patience, "/readyz to say 200", func() bool { return p.ready() == http.StatusOK })
+		until(t, patience, "/readyz to say 200", func() bool { return p.Ready() == http.StatusOK })
 	}
 	l.more(t, 20)
 	p.finish(l, f, done)
@@ -125,9 +120,9 @@ func killDatabase(t *testing.T, binary string) {
 // frozenFor is longer than /readyz waits for the database, and shorter than a call does.
 const frozenFor = 3 * time.Second
 
-func freezeDatabase(t *testing.T, binary string) {
+func freezeDatabase(t *testing.T) {
 	server := modelstest.StartServer(t)
-	p := run(t, binary, server.URL())
+	p := run(t, server.URL())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 	defer cancel()
 	f, done := p.chase(ctx)
@@ -136,10 +131,10 @@ func freezeDatabase(t *testing.T, binary string) {
 	l.more(t, 60)
 	server.Freeze()
 	frozen := time.Now()
-	until(t, patience, "/readyz to say 503", func() bool { return p.ready() == http.StatusServiceUnavailable })
+	until(t, patience, "/readyz to say 503", func() bool { return p.Ready() == http.StatusServiceUnavailable })
 	time.Sleep(frozenFor*time.Duration(times(1)) - time.Since(frozen))
 	server.Thaw()
-	until(t, patience, "/readyz to say 200", func() bool { return p.ready() == http.StatusOK })
+	until(t, patience, "/readyz to say 200", func() bool { return p.Ready() == http.StatusOK })
 	l.more(t, 20)
 	p.finish(l, f, done)
 	onlyGoodAnswers(t, p, l)
@@ -148,8 +143,8 @@ func freezeDatabase(t *testing.T, binary string) {
 // onlyGoodAnswers wants calls to have been answered, with success or 503, by a program that never went.
 func onlyGoodAnswers(t *testing.T, p *program, l *load) {
 	t.Helper()
-	if n := l.status(http.StatusOK) + l.status(http.StatusServiceUnavailable); n != sum(l.statuses) || !p.running() {
-		t.Errorf("answers by status: %v; running: %v", l.statuses, p.running())
+	if n := l.status(http.StatusOK) + l.status(http.StatusServiceUnavailable); n != sum(l.statuses) || !p.Running() {
+		t.Errorf("answers by status: %v; running: %v", l.statuses, p.Running())
 	}
 }
 
@@ -183,7 +178,7 @@ func (p *program) overHTTP(ctx context.Context, method, params string) (int, []b
 
 // overWebSocket opens a door that is a connection, and lasts until that is closed.
 func (p *program) overWebSocket(ctx context.Context, ends *farewells) perform {
-	ws, err := connect(ctx, p.url(), p.session, "", nil)
+	ws, err := connect(ctx, p.URL(), p.session, "", nil)
 	if err != nil {
 		p.t.Error(err)
 		return p.overHTTP
@@ -205,11 +200,11 @@ func (p *program) overWebSocket(ctx context.Context, ends *farewells) perform {
 
 // Asked to end, the program answers what is under way, tells its connections to go, and leaves the database closed:
 // nothing is in it that was not answered.
-func terminate(t *testing.T, binary, url string) {
-	p := run(t, binary, url)
+func terminate(t *testing.T, url string) {
+	p := run(t, url)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 	defer cancel()
-	idle, err := connect(ctx, p.url(), p.session, "", nil)
+	idle, err := connect(ctx, p.URL(), p.session, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,23 +219,14 @@ func terminate(t *testing.T, binary, url string) {
 	defer l.stop()
 	l.more(t, 80)
 	asked := time.Now()
-	if err := p.process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.Terminate()
 	for { // what the feed still tells, and then the end
 		if _, _, err := idle.Read(ctx); err != nil {
 			ends.add(err)
 			break
 		}
 	}
-	select {
-	case <-p.exited:
-	case <-time.After(stopLimit - time.Since(asked)):
-		t.Fatalf("still there after %v", stopLimit)
-	}
-	if p.state != nil {
-		t.Errorf("ended with %v", p.state)
-	}
+	p.Stopped(stopLimit - time.Since(asked))
 	l.stop()
 	if file := models.DatabaseFile(url); file != "" {
 		if left, _ := filepath.Glob(file + "-*"); len(left) > 0 {
@@ -253,7 +239,7 @@ func terminate(t *testing.T, binary, url string) {
 	if ends.codes[websocket.StatusGoingAway] != 5 {
 		t.Errorf("of 5 connections, by close code: %v", ends.codes)
 	}
-	if strings.Contains(p.log.String(), "level=ERROR") {
+	if strings.Contains(p.Log(), "level=ERROR") {
 		t.Errorf("it ended with errors in its log")
 	}
 	t.Logf("%d changes were answered, it ended after %v; answers by status: %v", l.changes(), time.Since(asked).Round(time.Millisecond), l.statuses)

@@ -3,173 +3,35 @@
 package server_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"runtime"
-	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/server/servertest"
 )
 
-// build makes the program, once for all subtests of t.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tokenwire")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/tokenwire/tokenwire").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
-}
-
-// program is Tokenwire as its users run it, over any number of starts.
+// program is Tokenwire as its users run it, and its administrator's session.
 type program struct {
-	t        *testing.T
-	binary   string
-	database string
-	key      string
-	session  string
-	base     atomic.Pointer[string] // http://host:port of the latest start
-
-	process *os.Process
-	exited  chan struct{} // closed when the process has ended
-	state   error         // how; to be read after exited
-	log     bytes.Buffer  // its standard error; to be read after exited
+	*servertest.Program
+	t       *testing.T
+	session string
 }
-
-var greeting = regexp.MustCompile(`is at (http://[0-9.:]+),`)
 
 // run starts the program on a database and signs in.
-func run(t *testing.T, binary, database string) *program {
+func run(t *testing.T, database string) *program {
 	t.Helper()
-	p := &program{t: t, binary: binary, database: database, key: filepath.Join(t.TempDir(), "key")}
-	t.Cleanup(func() {
-		if p.running() {
-			p.process.Kill()
-			<-p.exited
-		}
-		if t.Failed() {
-			t.Logf("the program's log ends with\n%s", p.log.Bytes()[max(0, p.log.Len()-4000):])
-		}
-	})
-	p.start()
-	body, _ := json.Marshal([]string{"admin", adminPassword})
-	status, answer, err := p.post(context.Background(), "/v1/session/sign-in", string(body))
-	var signedIn struct {
-		Session string `json:"session"`
-	}
-	if err != nil || status != 200 || json.Unmarshal(answer, &signedIn) != nil || signedIn.Session == "" {
-		t.Fatalf("sign-in: %d %s %v", status, answer, err)
-	}
-	p.session = signedIn.Session
-	return p
+	p := servertest.Start(t, database, "--tokens-per-user", "1000000")
+	return &program{p, t, p.SignIn("admin", servertest.Password)}
 }
 
-// start starts the program and returns when it has said where it is.
-func (p *program) start() {
-	p.t.Helper()
-	cmd := exec.Command(p.binary, "--listen", "127.0.0.1:0", "--key-file", p.key, "--tokens-per-user", "1000000")
-	cmd.Env = append(os.Environ(), "TOKENWIRE_DATABASE="+p.database, "TOKENWIRE_ADMIN_PASSWORD="+adminPassword)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = &p.log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	exited, started, address := make(chan struct{}), make(chan error), make(chan string, 1)
-	p.exited = exited
-	go func() { // the kernel kills the child when the thread that started it ends: this one stays
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if started <- err; err != nil {
-			return
-		}
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if m := greeting.FindStringSubmatch(lines.Text()); m != nil {
-				address <- m[1]
-			}
-		}
-		p.state = cmd.Wait()
-		close(exited)
-	}()
-	if err := <-started; err != nil {
-		p.t.Fatal(err)
-	}
-	p.process = cmd.Process
-	select {
-	case base := <-address:
-		p.base.Store(&base)
-	case <-exited:
-		p.t.Fatalf("ended before it was ready: %v", p.state)
-	case <-time.After(patience):
-		p.t.Fatal("is not ready")
-	}
-}
-
-func (p *program) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-// kill ends the program as a crash would.
-func (p *program) kill() {
-	p.t.Helper()
-	if err := p.process.Kill(); err != nil {
-		p.t.Error(err)
-	}
-	<-p.exited
-}
-
-func (p *program) url() string { return *p.base.Load() }
-
-// clients keeps connections to the program, unlike http.DefaultClient as many as there are workers.
-var clients = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 30 * time.Second}
-
-// post calls a method through the door that takes params alone.
+// post calls a method as the administrator.
 func (p *program) post(ctx context.Context, method, params string) (status int, answer []byte, err error) {
-	r, err := http.NewRequestWithContext(ctx, "POST", p.url()+"/api"+method, strings.NewReader(params))
-	if err != nil {
-		return 0, nil, err
-	}
-	if p.session != "" {
-		r.Header.Set("Authorization", "Bearer "+p.session)
-	}
-	response, err := clients.Do(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer response.Body.Close()
-	answer, err = io.ReadAll(response.Body)
-	return response.StatusCode, answer, err
-}
-
-// ready returns the status of /readyz.
-func (p *program) ready() int {
-	response, err := clients.Get(p.url() + "/readyz")
-	if err != nil {
-		return 0
-	}
-	response.Body.Close()
-	return response.StatusCode
+	return p.Post(ctx, p.session, method, params)
 }
 
 // until waits until f is true.
@@ -286,7 +148,7 @@ func (l *load) stop() {
 func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
 	t.Helper()
 	ctx := context.Background()
-	store, err := models.Open(ctx, p.database, models.Options{Key: models.KeySource{File: p.key}})
+	store, err := models.Open(ctx, p.Database(), models.Options{Key: models.KeySource{File: p.KeyFile()}})
 	if err != nil {
 		t.Fatal(err)
 	}

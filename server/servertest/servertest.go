@@ -1,0 +1,231 @@
+// Package servertest runs Tokenwire for tests as its users run it: the program itself, with a database, a key file and an
+// address, over any number of starts.
+//
+//	p := servertest.Start(t, modelstest.SQLite(t))
+//	admin := p.SignIn("admin", servertest.Password)
+//	p.Kill()
+//	p.Start()
+//
+// It promises that:
+//
+//   - the address stays the same, so that clients which knew it come back after a restart, browsers above all;
+//   - the program is built once for all tests of a process, and built without the race detector;
+//   - it ends with the test, and does not outlive the test process, however that ends;
+//   - nothing waits for ever, and a test that fails shows the end of the program's log.
+//
+// Whatever ends a test here belongs to the goroutine that runs the test, as t.Fatal does; Post, URL, Ready and Running may be
+// used from any.
+//
+// A package that uses it has
+//
+//	func TestMain(m *testing.M) { programs.Main(m) }
+package servertest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tokenwire/tokenwire/internal/programs"
+)
+
+// Password is the administrator's, whose username is admin.
+const Password = "correct horse battery"
+
+const (
+	// readyLimit bounds a start, which may have to make the database's tables or recover them.
+	readyLimit = 30 * time.Second
+	// stopLimit bounds an end: the program gives calls under way 10 s.
+	stopLimit = 20 * time.Second
+	// logTail is how many bytes of the log a failed test shows.
+	logTail = 4000
+)
+
+// Program is Tokenwire on one database and address.
+type Program struct {
+	t        testing.TB
+	binary   string
+	database string
+	key      string
+	args     []string
+	port     int
+
+	process *programs.Process
+	greets  programs.Output // its standard output since it was started last
+	log     programs.Output // its standard error, of all starts
+}
+
+// Start returns Tokenwire, ready on a database and a free port, with a key of its own. It ends when the test does. More
+// arguments go to the program.
+func Start(t testing.TB, database string, args ...string) *Program {
+	t.Helper()
+	if programs.Unsupported != nil {
+		programs.Missing(t, "program to test", programs.Unsupported)
+	}
+	p := &Program{t: t, binary: build(t), database: database, key: filepath.Join(t.TempDir(), "key"), args: args}
+	t.Cleanup(p.end)
+	err := programs.OnFreePort(func(port int) error {
+		p.port = port
+		return p.start()
+	})
+	if err != nil {
+		t.Fatalf("start Tokenwire: %v", err)
+	}
+	return p
+}
+
+// built is the program, which all tests of this process run.
+var built struct {
+	once   sync.Once
+	binary string
+	err    error
+}
+
+func build(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		folder, err := os.MkdirTemp("", "tokenwire-binary-")
+		if err == nil {
+			err = programs.AtEnd(func() error { return os.RemoveAll(folder) })
+		}
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.binary = filepath.Join(folder, "tokenwire")
+		if out, err := exec.Command("go", "build", "-o", built.binary, "github.com/tokenwire/tokenwire").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatalf("build Tokenwire: %v", built.err)
+	}
+	return built.binary
+}
+
+// start starts the program on its port and waits until it has said that it is there.
+func (p *Program) start() error {
+	args := append([]string{"--listen", programs.Address(p.port), "--key-file", p.key}, p.args...)
+	cmd := exec.Command(p.binary, args...)
+	cmd.Env = append(os.Environ(), "TOKENWIRE_DATABASE="+p.database, "TOKENWIRE_ADMIN_PASSWORD="+Password)
+	p.greets.Reset()
+	cmd.Stdout, cmd.Stderr = &p.greets, &p.log
+	process, err := programs.Start(cmd)
+	if err != nil {
+		return err
+	}
+	p.process = process
+	err = process.Poll(readyLimit, func() error {
+		if !strings.Contains(p.greets.String(), "is at "+p.URL()+",") {
+			return errors.New("it has not said where it is")
+		}
+		return nil
+	})
+	if err != nil && strings.Contains(p.log.String(), "address already in use") {
+		err = fmt.Errorf("%w: %w", programs.ErrPortTaken, err)
+	}
+	return err
+}
+
+// end ends the program with the test.
+func (p *Program) end() {
+	if p.process.Running() {
+		if err := p.process.Kill(stopLimit); err != nil {
+			p.t.Errorf("end Tokenwire: %v", err)
+		}
+	}
+	if p.t.Failed() {
+		log := p.log.String()
+		p.t.Logf("Tokenwire's log ends with\n%s", log[max(0, len(log)-logTail):])
+	}
+}
+
+// Start starts the program again after Kill or Stop, on the same address, database and key, and waits until it is ready.
+func (p *Program) Start() {
+	p.t.Helper()
+	if p.process.Running() {
+		p.t.Fatal("start Tokenwire: it is running already")
+	}
+	p.must("start", p.start())
+}
+
+// Kill ends the program as a crash would, and waits until it is gone. A frozen one can be killed, too.
+func (p *Program) Kill() {
+	p.t.Helper()
+	p.must("kill", p.process.Kill(stopLimit))
+}
+
+// Terminate asks the program to end, and does not wait; see Stopped.
+func (p *Program) Terminate() {
+	p.t.Helper()
+	p.must("terminate", p.process.Signal(syscall.SIGTERM))
+}
+
+// Stopped waits until the program has ended, and wants it to have done so without an error.
+func (p *Program) Stopped(limit time.Duration) {
+	p.t.Helper()
+	p.must("stop", p.process.Wait(limit))
+	p.must("stop", p.process.Err())
+}
+
+// Stop ends the program as its users do, and waits until it has ended.
+func (p *Program) Stop() {
+	p.t.Helper()
+	p.Terminate()
+	p.Stopped(stopLimit)
+}
+
+// Freeze suspends the program: connections stay open, new ones are still accepted by the kernel, and nothing is answered.
+func (p *Program) Freeze() {
+	p.t.Helper()
+	p.must("freeze", p.process.Freeze(stopLimit))
+}
+
+// Thaw lets a frozen program run on.
+func (p *Program) Thaw() {
+	p.t.Helper()
+	p.must("thaw", p.process.Thaw())
+}
+
+func (p *Program) must(action string, err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatalf("%s Tokenwire: %v", action, err)
+	}
+}
+
+// URL is where the program is, http://<host>:<port>, over all starts.
+func (p *Program) URL() string { return "http://" + programs.Address(p.port) }
+
+// Database is the URL of its database.
+func (p *Program) Database() string { return p.database }
+
+// KeyFile is the file of its key.
+func (p *Program) KeyFile() string { return p.key }
+
+// Log is what the program has written to its log so far, over all starts.
+func (p *Program) Log() string { return p.log.String() }
+
+// Running reports whether the program has yet to end.
+func (p *Program) Running() bool { return p.process.Running() }
+
+// Ready returns the status of /readyz, or 0 where there is no answer.
+func (p *Program) Ready() int {
+	response, err := clients.Get(p.URL() + "/readyz")
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// clients keeps connections to the program, unlike http.DefaultClient as many as there are workers in a test.
+var clients = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: readyLimit}
