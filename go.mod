@@ -2,7 +2,12 @@ module github.com/tokenwire/tokenwire
 
 go 1.26.0
 
+// What npm puts there for tests is not ours to build or check.
+ignore ./web/node_modules
+
 require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15
 	github.com/go-json-experiment/json v1.27.2
 	github.com/go-sql-driver/mysql v1.10.1

@@ -1,0 +1,187 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// open goes to a path of the Tokenwire, such as "/#/tokens", and returns when the page has loaded. Where only what follows
+// # differs, the page stays and hears of it.
+func (b *browser) open(path string) {
+	b.t.Helper()
+	if path == "" || path[0] != '/' {
+		b.t.Fatalf("open %q: a path begins with /", path)
+	}
+	went := must(b, page.Navigate, page.NavigateParams{URL: b.origin + path})
+	if went.ErrorText != "" {
+		b.fail("open %s: %s", path, went.ErrorText)
+	}
+	b.loaded("open " + path)
+}
+
+// reload reads the page anew, and returns when it has loaded.
+func (b *browser) reload() {
+	b.t.Helper()
+	b.js(nil, "void (globalThis.isOld = true)")
+	must(b, page.Reload, page.ReloadParams{})
+	b.until("reload", func() error {
+		var isOld bool
+		err := b.evaluate(&isOld, "globalThis.isOld === true", 0)
+		if err == nil && isOld {
+			err = errors.New("the old page is still there")
+		}
+		return err
+	})
+	b.loaded("reload")
+}
+
+// back goes back in the window's history, forward the other way.
+func (b *browser) back() { b.t.Helper(); b.js(nil, "history.back()") }
+
+func (b *browser) forward() { b.t.Helper(); b.js(nil, "history.forward()") }
+
+// path is where the window is: what follows the origin.
+func (b *browser) path() (path string) {
+	b.t.Helper()
+	b.js(&path, "location.pathname + location.search + location.hash")
+	return path
+}
+
+func (b *browser) loaded(what string) {
+	b.t.Helper()
+	b.until(what, func() error {
+		var state string
+		err := b.evaluate(&state, "document.readyState", 0)
+		if err == nil && state != "complete" {
+			err = errors.New("the page is " + state)
+		}
+		return err
+	})
+}
+
+// signIn opens the page and signs in.
+func (b *browser) signIn(username, password string) {
+	b.t.Helper()
+	b.open("/")
+	b.fill("textbox", "Username", username)
+	b.fill("textbox", "Password", password)
+	b.click("button", "Sign in")
+	b.seeNo("textbox", "Password")
+}
+
+// click clicks on a thing with the mouse, once it can be reached there: it is visible, the only one, does not move, is not
+// disabled, and nothing is in front of it.
+func (p place) click(role, name string) {
+	p.b.t.Helper()
+	p.b.clickAt(p.reach(role, name))
+}
+
+// clickAt clicks on a point in the window, whatever is there.
+func (b *browser) clickAt(at point) {
+	b.t.Helper()
+	for _, kind := range []input.DispatchMouseEventType{
+		input.DispatchMouseEventTypeMouseMoved, input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased,
+	} {
+		event := input.DispatchMouseEventParams{Type: kind, X: at.X, Y: at.Y}
+		if kind != input.DispatchMouseEventTypeMouseMoved {
+			event.Button, event.ClickCount = input.MouseButtonLeft, 1
+		}
+		must(b, input.DispatchMouseEvent, event)
+	}
+}
+
+// hover moves the mouse over a thing.
+func (p place) hover(role, name string) {
+	p.b.t.Helper()
+	at := p.reach(role, name)
+	must(p.b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: at.X, Y: at.Y})
+}
+
+// point is a place in the window, in CSS pixels.
+type point struct{ X, Y float64 }
+
+// reach waits until a thing can be clicked on, and returns where.
+func (p place) reach(role, name string) (at point) {
+	p.b.t.Helper()
+	path := p.to(role, name)
+	last := point{-1, -1}
+	p.b.until("to reach "+said(path), func() error {
+		if err := p.b.ask(&at, "target", path); err != nil {
+			return err
+		}
+		if at != last {
+			last = at
+			return errors.New("it moves")
+		}
+		return nil
+	})
+	return at
+}
+
+// fill puts a text into a field in place of what it holds, with the keyboard.
+func (p place) fill(role, name, text string) {
+	p.b.t.Helper()
+	p.click(role, name)
+	p.seeState(role, name, "focused")
+	p.b.press("Control+a")
+	if text == "" {
+		p.b.press("Delete")
+	}
+	p.b.typeText(text)
+}
+
+// typeText types on the keyboard, into whatever has the focus.
+func (b *browser) typeText(text string) {
+	b.t.Helper()
+	b.keys(text)
+}
+
+// named are the keys that have a name, and are not a character.
+var named = map[string]string{
+	"Tab": kb.Tab, "Space": " ", "Enter": kb.Enter, "Escape": kb.Escape, "Backspace": kb.Backspace, "Delete": kb.Delete,
+	"ArrowUp": kb.ArrowUp, "ArrowDown": kb.ArrowDown, "ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight,
+	"Home": kb.Home, "End": kb.End, "PageUp": kb.PageUp, "PageDown": kb.PageDown,
+}
+
+var modifiers = map[string]chromedp.KeyOption{
+	"Shift": chromedp.KeyModifiers(kb.ModifierShift), "Control": chromedp.KeyModifiers(kb.ModifierCtrl),
+	"Alt": chromedp.KeyModifiers(kb.ModifierAlt), "Meta": chromedp.KeyModifiers(kb.ModifierMeta),
+}
+
+// press presses keys one after the other: "Tab", "Shift+Tab", "Space", "Enter", "Escape", "ArrowDown", "Control+a", "/".
+func (b *browser) press(keys ...string) {
+	b.t.Helper()
+	for _, key := range keys {
+		var options []chromedp.KeyOption
+		for {
+			held, rest, ok := strings.Cut(key, "+")
+			if !ok || modifiers[held] == nil || rest == "" {
+				break
+			}
+			options, key = append(options, modifiers[held]), rest
+		}
+		character, ok := named[key]
+		if !ok && len([]rune(key)) != 1 {
+			b.t.Fatalf("there is no key %q", key)
+		}
+		if !ok {
+			character = key
+		}
+		b.keys(character, options...)
+	}
+}
+
+func (b *browser) keys(text string, options ...chromedp.KeyOption) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, commandLimit)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.KeyEvent(text, options...)); err != nil {
+		b.fail("type: %v", err)
+	}
+}
