@@ -70,13 +70,16 @@ type firstLoad struct {
 	bytes    int // of all answers as they were on the wire, with their headers
 }
 
-// load opens a path as open does, and measures until the first element of a CSS selector is visible and no request is under
-// way. The browser should be new: it has nothing in its cache then.
+// load goes to a path as if for the first time, with nothing in the cache, and measures until the first element of a CSS
+// selector is visible and no request is under way.
 func (b *browser) load(path, selector string) (l firstLoad) {
 	b.t.Helper()
+	must(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
 	watch := must(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 		Source: fmt.Sprintf("person.watch(%q)", selector), WorldName: world,
 	})
+	must(b, page.Navigate, page.NavigateParams{URL: "about:blank"}) // from where only # differs, nothing would be loaded
+	b.loaded("leave the page")
 	b.traffic.reset()
 	b.open(path)
 	b.until("to see "+selector, func() error {
@@ -94,6 +97,7 @@ func (b *browser) load(path, selector string) (l firstLoad) {
 		l.requests, l.bytes, err = b.traffic.quiet()
 		return err
 	})
-	must(b, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: watch.Identifier})
+	must(b, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams(watch))
+	must(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: false})
 	return l
 }

@@ -42,9 +42,7 @@ func said(path []step) string {
 func (p place) count(role, name string) (n int) {
 	p.b.t.Helper()
 	path := p.to(role, name)
-	if err := p.b.ask(&n, "count", path); err != nil {
-		p.b.fail("count %s: %v", said(path), err)
-	}
+	p.b.until("to count "+said(path), func() error { return p.b.ask(&n, "count", path) })
 	return n
 }
 
@@ -142,9 +140,7 @@ func (p place) value(role, name string) (value string) {
 func (b *browser) focused() (role, name string) {
 	b.t.Helper()
 	var is step
-	if err := b.ask(&is, "focused"); err != nil {
-		b.fail("look where the focus is: %v", err)
-	}
+	b.until("to look where the focus is", func() error { return b.ask(&is, "focused") })
 	return is.Role, is.Name
 }
 

@@ -125,8 +125,19 @@ func endChromium(ctx context.Context, stop context.CancelFunc) error {
 	return chromedp.Cancel(ctx)
 }
 
-// browser is one person's browser at one Tokenwire, with cookies of its own. What it does is what that person does. Its
-// methods end the test where they cannot, with what was on the page instead.
+// browser is one person's browser at one Tokenwire, with cookies of its own. Its methods are what that person does and sees:
+//
+//	p := servertest.Start(t, url)
+//	b := newBrowser(t, p.URL())
+//	b.signIn("admin", servertest.Password)
+//	b.fill("textbox", "Name of a new token", "ci")
+//	b.press("Enter")
+//	b.in("listitem", "ci").click("button", "Delete ci")
+//	b.in("dialog", "").click("button", "Delete")
+//	b.seeNo("heading", "ci")
+//
+// They wait until what they need is there, and where it does not come they end the test and tell what was on the page
+// instead. They belong to the goroutine that runs the test.
 type browser struct {
 	place
 	t        testing.TB
@@ -180,7 +191,8 @@ func (b *browser) prepare() error {
 // end closes the window and fails the test for what went wrong in it unnoticed.
 func (b *browser) end() {
 	b.t.Helper()
-	if err := b.ask(nil, "settle"); err != nil { // what happened before has been heard of when this is answered
+	// What happened before has been heard of when this is answered.
+	if err := b.apart(nil, "new Promise((done) => setTimeout(() => setTimeout(done)))"); err != nil {
 		b.t.Errorf("the browser at its end: %v", err)
 	}
 	for _, fault := range b.faults.unexpected() {

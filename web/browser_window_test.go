@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
@@ -99,13 +100,16 @@ func (b *browser) write(file string) error {
 
 var notInNames = regexp.MustCompile(`[^\w-]+`)
 
+// pictures numbers those of failures: one test may have several browsers.
+var pictures atomic.Int64
+
 // picture takes a picture for a failure, and says where it is.
 func (b *browser) picture() string {
 	folder := os.Getenv(screenshots)
 	if folder == "" {
 		return "no picture was taken, since " + screenshots + " names no folder"
 	}
-	file := filepath.Join(folder, "failed-"+notInNames.ReplaceAllString(b.t.Name(), "-")+".png")
+	file := filepath.Join(folder, fmt.Sprintf("failed-%s-%d.png", notInNames.ReplaceAllString(b.t.Name(), "-"), pictures.Add(1)))
 	if err := b.write(file); err != nil {
 		return fmt.Sprintf("no picture was taken: %v", err)
 	}

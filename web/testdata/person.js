@@ -153,6 +153,5 @@ globalThis.person = (() => {
       const e = focused();
       return e && e !== document.body ? { role: e.computedRole ?? "", name: words(e.computedName) } : { role: "", name: "" };
     },
-    settle: () => new Promise((done) => setTimeout(() => setTimeout(done))),
   };
 })();
