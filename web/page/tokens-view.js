@@ -38,6 +38,7 @@ class TokensView extends View {
   #empty = h("div", { class: "empty", hidden: true });
   #heldBar = button("", () => this.#release(), { hidden: true });
   #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
+  #end = new IntersectionObserver((all) => all.at(-1)?.isIntersecting && this.#tokens.more()?.catch(() => {}), { rootMargin: "400px" });
   #picks = h("span", { role: "status" });
   #all = h("input", { type: "checkbox", onclick: () => this.#selectAll() });
   #bulk = h("div", { class: "bulk", hidden: true, role: "group", "aria-label": "Selected tokens" });
@@ -56,7 +57,7 @@ class TokensView extends View {
     this.hear("reset", () => this.#read());
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
     for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
-    this.#watchEnd();
+    this.signal.addEventListener("abort", () => this.#end.disconnect());
     this.#read();
   }
 
@@ -79,11 +80,10 @@ class TokensView extends View {
       h("div", { class: "grow" }, search), h("div", null, states), h("div", null, orders));
   }
 
-  /** Reads on when the end of the list comes into sight. */
+  /** Reads on when the end of the list is in sight. The observer tells only of changes, so it is asked anew after each draw. */
   #watchEnd() {
-    const observer = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#tokens.more()?.catch(() => {}), { rootMargin: "400px" });
-    observer.observe(this.#more);
-    this.signal.addEventListener("abort", () => observer.disconnect());
+    this.#end.disconnect();
+    if (!this.signal.aborted) this.#end.observe(this.#more);
   }
 
   // Reading and drawing.
@@ -179,6 +179,7 @@ class TokensView extends View {
     }
     if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
     this.#more.hidden = !this.#tokens.hasMore;
+    this.#watchEnd();
     this.#showEmpty(tokens.length === 0);
     this.#selectionChanged();
   }
