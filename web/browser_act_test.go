@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/chromedp/cdproto/input"
@@ -134,6 +135,36 @@ func (p place) fill(role, name, text string) {
 		p.b.press("Delete")
 	}
 	p.b.typeText(text)
+}
+
+// choose chooses an option of a list that drops down, by the keyboard: what the list looks like when it is open is the
+// system's, and no part of the page. Options on the way to it are chosen for a moment, too.
+func (p place) choose(name, option string) {
+	p.b.t.Helper()
+	path := p.to("combobox", name)
+	p.b.until(fmt.Sprintf("to choose “%s” of %s", option, said(path)), func() error {
+		var down int
+		if err := p.b.ask(&down, "toChoice", path, option); err != nil || down == 0 {
+			return err
+		}
+		key := "ArrowDown"
+		if down < 0 {
+			key = "ArrowUp"
+		}
+		p.b.press(key)
+		return fmt.Errorf("it is %d away", down)
+	})
+}
+
+// wheel turns the mouse's wheel over the middle of the window, down by as many pixels or up by fewer than none.
+func (b *browser) wheel(down int) {
+	b.t.Helper()
+	var middle point
+	b.js(&middle, "({ X: innerWidth / 2, Y: innerHeight / 2 })")
+	must(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{
+		Type: input.DispatchMouseEventTypeMouseWheel, X: middle.X, Y: middle.Y, DeltaY: float64(down),
+		DeltaX: 1e-9, // cdproto leaves 0 out, which Chromium refuses
+	})
 }
 
 // typeText types on the keyboard, into whatever has the focus.

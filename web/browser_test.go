@@ -31,7 +31,7 @@ const (
 	// commandLimit bounds a single thing that Chromium is told, on a busy machine.
 	commandLimit = 30 * time.Second
 	// patience is how long a person waits for what must come: far longer than it ever takes.
-	patience = 10 * time.Second
+	patience = 20 * time.Second
 	// glance is the time between two looks at a page.
 	glance = 20 * time.Millisecond
 )
@@ -46,7 +46,8 @@ var personJS string
 var chromium struct {
 	once   sync.Once
 	ctx    context.Context
-	output programs.Output // what it says, to be shown when it does not start
+	output programs.Output // what it says, to be shown when something is wrong with it
+	unread programs.Output // what it told in a way that chromedp does not know: a fault might be among it
 	err    error
 }
 
@@ -104,7 +105,7 @@ func requireChromium(t testing.TB) {
 func startChromium(path string) {
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), flags(path)...)
 	ctx, _ = chromedp.NewContext(ctx, chromedp.WithErrorf(func(format string, args ...any) {
-		fmt.Fprintf(&chromium.output, "chromedp: "+format+"\n", args...)
+		fmt.Fprintf(&chromium.unread, format+"\n", args...)
 	}))
 	if chromium.err = programs.AtEnd(func() error { return endChromium(ctx, stop) }); chromium.err != nil {
 		return
@@ -112,7 +113,7 @@ func startChromium(path string) {
 	slow := time.AfterFunc(startLimit, stop) // a context that ends would end Chromium, too
 	defer slow.Stop()
 	if err := chromedp.Do(ctx); err != nil {
-		chromium.err = fmt.Errorf("start Chromium: %w\n%s", err, chromium.output.String())
+		chromium.err = fmt.Errorf("start Chromium: %w\n%s", err, lastWords())
 	}
 	chromium.ctx = ctx
 }
@@ -122,7 +123,17 @@ func endChromium(ctx context.Context, stop context.CancelFunc) error {
 	slow := time.AfterFunc(endLimit, stop)
 	defer slow.Stop()
 	defer stop()
-	return chromedp.Cancel(ctx)
+	err := chromedp.Cancel(ctx)
+	if unread := chromium.unread.String(); err == nil && unread != "" {
+		err = fmt.Errorf("chromedp: %s", unread)
+	}
+	return err
+}
+
+// lastWords are the end of what Chromium said, most of which is about what a container does not have.
+func lastWords() string {
+	said := chromium.output.String()
+	return said[max(0, len(said)-2000):]
 }
 
 // browser is one person's browser at one Tokenwire, with cookies of its own. Its methods are what that person does and sees:
@@ -158,33 +169,34 @@ func newBrowser(t testing.TB, origin string) *browser {
 	requireChromium(t)
 	b := &browser{t: t, origin: origin, patience: patience}
 	b.place = place{b: b}
-	ctx, _ := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.hear))
-	b.ctx = ctx
-	t.Cleanup(b.end)
+	var closeWindow context.CancelFunc
+	b.ctx, closeWindow = chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.hear))
+	slow := time.AfterFunc(startLimit, closeWindow)
+	defer slow.Stop()
 	if err := b.prepare(); err != nil {
-		t.Fatalf("open a window: %v", err)
+		closeWindow()
+		t.Fatalf("open a window: %v\n%s", err, lastWords())
 	}
+	t.Cleanup(b.end)
 	b.viewport(1280, 800)
 	return b
 }
 
 // prepare makes the window ready for what tests ask of it.
 func (b *browser) prepare() error {
-	slow := time.AfterFunc(startLimit, func() { chromedp.Cancel(b.ctx) })
-	defer slow.Stop()
 	return chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		// The events of these two cost the page time, and are for ways of finding elements that are not used here.
 		_, err1 := cdp.Call(ctx, t, css.Disable, cdp.Empty{})
 		_, err2 := cdp.Call(ctx, t, dom.Disable, cdp.Empty{})
 		// Without this, each question for a role would work out those of the whole page.
-		_, err0 := cdp.Call(ctx, t, accessibility.Enable, cdp.Empty{})
+		_, err3 := cdp.Call(ctx, t, accessibility.Enable, cdp.Empty{})
 		// Each window believes to be the one in front, as the windows of two people on two machines are.
-		_, err3 := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
-		_, err4 := cdp.Call(ctx, t, runtime.AddBinding, runtime.AddBindingParams{Name: "policyViolated", ExecutionContextName: world})
-		_, err5 := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		_, err4 := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+		_, err5 := cdp.Call(ctx, t, runtime.AddBinding, runtime.AddBindingParams{Name: "policyViolated", ExecutionContextName: world})
+		_, err6 := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 			Source: personJS, WorldName: world, RunImmediately: new(true),
 		})
-		return errors.Join(err0, err1, err2, err3, err4, err5)
+		return errors.Join(err1, err2, err3, err4, err5, err6)
 	}))
 }
 
@@ -193,7 +205,7 @@ func (b *browser) end() {
 	b.t.Helper()
 	// What happened before has been heard of when this is answered.
 	if err := b.apart(nil, "new Promise((done) => setTimeout(() => setTimeout(done)))"); err != nil {
-		b.t.Errorf("the browser at its end: %v", err)
+		b.t.Errorf("the browser at its end: %v\n%s", err, lastWords())
 	}
 	for _, fault := range b.faults.unexpected() {
 		b.t.Errorf("in the browser: %s", fault)
@@ -201,8 +213,6 @@ func (b *browser) end() {
 	if b.t.Failed() && !b.failed {
 		b.t.Log(b.picture())
 	}
-	slow := time.AfterFunc(endLimit, func() { b.t.Error("the browser's window does not close") })
-	defer slow.Stop()
 	if err := chromedp.Cancel(b.ctx); err != nil {
 		b.t.Errorf("close the browser's window: %v", err)
 	}

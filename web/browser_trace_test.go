@@ -61,6 +61,18 @@ func (p pace) String() string {
 // tracingTurn is taken in turns: there is one trace at a time for all of Chromium.
 var tracingTurn sync.Mutex
 
+// hitch is how long a page may be at work without answering: from there on people notice.
+const hitch = 50 * time.Millisecond
+
+// smooth fails the test if the page works for a hitch or more at one go while f runs, which is bound as in measure. What
+// counts is the processor's time: on a machine that others use, too, the clock says nothing of the page.
+func (b *browser) smooth(f func()) {
+	b.t.Helper()
+	if p := b.measure(f); p.cpu >= hitch {
+		b.t.Errorf("the page is not smooth: %v", p)
+	}
+}
+
 // measure records a trace while f runs. In f, nothing may look for things on the page, since that would be measured, too:
 // clickAt, press, typeText, js and untilJS are for it.
 func (b *browser) measure(f func()) pace {

@@ -110,6 +110,16 @@ globalThis.person = (() => {
     throw new Error(above ? `${describe(above)} is in front of it` : "it is outside of the window");
   }
 
+  /** Puts the focus on a list to choose from, and returns how far down the option is from the one chosen; 0 is there. */
+  function toChoice(steps, option) {
+    const list = one(steps);
+    const texts = [...list.options].filter(({ disabled }) => !disabled).map(({ label }) => words(label));
+    const wanted = texts.indexOf(words(option));
+    if (wanted < 0) throw new Error(`it has ${texts.map((text) => `“${text}”`).join(", ")}`);
+    list.focus();
+    return wanted - texts.indexOf(words(list.selectedOptions[0]?.label));
+  }
+
   /** What is on the page, a line for each thing that has a meaning. */
   function outline() {
     const lines = [`${document.title} at ${location.href}`];
@@ -142,7 +152,7 @@ globalThis.person = (() => {
   }
 
   return {
-    target, outline, watch,
+    target, toChoice, outline, watch,
     shownAt: () => shownAt,
     count: (steps) => find(steps).length,
     text: (steps) => one(steps).innerText.trim(),
