@@ -63,3 +63,23 @@ export function labelled(label, field, hint) {
 
 /** A button that does one thing. @param {string} text @param {(event: any) => void} onclick @param {Record<string, any>} [props] */
 export const button = (text, onclick, props) => h("button", { type: "button", ...props, onclick }, text);
+
+/** Makes these the children of an element. Those that stay keep the focus, what is selected in them, and their animations.
+ * @param {Element} parent @param {Element[]} children */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const child of children) {
+    if (child === next) next = next.nextElementSibling;
+    else parent.insertBefore(child, next);
+  }
+}
+
+const MARK_MS = 1_600;
+/** Marks what has changed by itself, for a moment. @param {Element} element */
+export function mark(element) {
+  if (document.visibilityState !== "visible") return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element.animate([{ backgroundColor: "var(--accent-tint)" }, { backgroundColor: "var(--surface)" }], { duration: MARK_MS, easing: still ? "steps(1, end)" : "ease-out" });
+}

@@ -4,7 +4,7 @@
 import { button, fill, h } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { openDialog } from "./dialog.js";
-import { whenExactly } from "./words.js";
+import { givenAndTaken, permissionChanges, whenExactly } from "./words.js";
 import "./permission-matrix.js";
 
 const CONFLICT = 409;
@@ -32,13 +32,13 @@ export async function editPermissionsDialog(app, token, changed) {
 
   /** Somebody else was first. @param {Token} now @param {string} who */
   function takeIn(now, who) {
-    const theirs = difference(current.permissions, now.permissions);
+    const theirs = permissionChanges(current.permissions, now.permissions);
     const mine = matrix.changes;
     current = now;
     matrix.rebase(Object.keys(now.permissions));
     if (!theirs.length) return;
     const both = Object.keys(mine).filter((id) => id in matrix.changes);
-    tell([`${who}: ${theirs.join(", ")}.`, both.length ? `Yours is not saved yet: ${words(matrix.changes).join(", ")}. Save to set that over it, or` : "You see it as it is now."],
+    tell([`${who}: ${theirs.join(", ")}.`, both.length ? `Yours is not saved yet: ${givenAndTaken(matrix.changes).join(", ")}. Save to set that over it, or` : "You see it as it is now."],
       both.length ? [button("Take theirs", () => (matrix.reset(), (news.hidden = true), save.focus()), { class: "small" })] : []);
   }
 
@@ -58,7 +58,7 @@ export async function editPermissionsDialog(app, token, changed) {
         if (error.code !== CONFLICT || !error.data?.token) throw error;
         return takeIn(error.data.token, "Not saved, since the token was changed meanwhile");
       }
-      announce(`Saved: ${words(changes).join(", ")}.`);
+      announce(`Saved: ${givenAndTaken(changes).join(", ")}.`);
       dialog.close();
     }, { settle: async () => {
       const { tokens: [now] } = await app.api.call("/v1/api-tokens/read", { id: token.id });
@@ -91,14 +91,5 @@ function byWhom(app, { by }) {
   return by.userId === app.user?.id ? "You, in another window or with a token," : by.username;
 }
 
-/** @param {Record<string, any>} before @param {Record<string, any>} after */
-function difference(before, after) {
-  const ids = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return words(Object.fromEntries([...ids].filter((id) => Boolean(before[id]) !== Boolean(after[id])).map((id) => [id, Boolean(after[id])])));
-}
-
-/** @param {Record<string, boolean>} changes */
-const words = (changes) => Object.entries(changes).map(([id, on]) => `${id} ${on ? "given" : "taken away"}`);
-
 /** @param {Record<string, any>} a @param {Record<string, any>} b */
-const same = (a, b) => difference(a, b).length === 0;
+const same = (a, b) => permissionChanges(a, b).length === 0;

@@ -1,10 +1,9 @@
 // A token in the list: made once, and changed in place, so that focus and selection stay where they are.
 
-import { button, fill, h, setAttribute, setText } from "./dom.js";
+import { button, fill, h, mark, setAttribute, setText } from "./dom.js";
 import { isExpired, timesOf } from "./words.js";
 
 const CHIPS = 4; // permissions that are named; the rest is counted
-const MARK_MS = 1_600;
 
 /** @typedef {import("../client.js").Token} Token */
 /** @typedef {{ onSwitch: (row: TokenRow) => void, onEdit: (row: TokenRow) => void, onDelete: (row: TokenRow) => void,
@@ -79,11 +78,7 @@ export class TokenRow {
   set isSelected(is) { this.#parts.box.checked = is; }
 
   /** Marks the row for a moment: it was changed. */
-  mark() {
-    if (document.visibilityState !== "visible") return;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.element.animate([{ backgroundColor: "var(--accent-tint)" }, { backgroundColor: "var(--surface)" }], { duration: MARK_MS, easing: still ? "steps(1, end)" : "ease-out" });
-  }
+  mark() { mark(this.element); }
 
   /** The token was deleted, and the row stays until nothing is under the pointer. */
   bury() {

@@ -9,11 +9,10 @@ import { editPermissionsDialog } from "./edit-permissions.js";
 import { TokenRow } from "./token-row.js";
 import { Tokens } from "./tokens.js";
 import { View } from "./view.js";
-import { count, problemOf } from "./words.js";
+import { count } from "./words.js";
 
 const REREAD_MS = 60_000; // no notification tells that a token was used
 const SETTLE_MS = 250; // typing, and changes that come in a row, are answered once
-const RETRY_MS = 5_000; // after a read that failed
 
 const ORDERS = { // of the question that the list asks
   newest: ["Newest first", "createdAt", true], oldest: ["Oldest first", "createdAt", false], name: ["Name, A to Z", "name", false],
@@ -28,8 +27,6 @@ class TokensView extends View {
   /** @type {Map<string, TokenRow>} */ #rows = new Map();
   /** What has been created elsewhere while something was under the pointer. */ #held = 0;
   #isDrawing = false;
-  /** @type {any} */ #retry;
-  /** @type {Map<string, any>} */ #waiting = new Map();
   /** @type {TokenRow | null} the last one picked, for a range */ #picked = null;
 
   #list = h("ul", { class: "tokens", role: "list" });
@@ -93,25 +90,14 @@ class TokensView extends View {
   #ask(question) { return this.#attempt(() => this.#tokens.ask(question)); }
 
   /** @param {() => Promise<void>} read */
-  async #attempt(read) {
-    clearTimeout(this.#retry);
-    this.#count();
-    try {
-      await read();
-      this.#status.hidden = true;
-    } catch (error) {
-      if (this.signal.aborted) return;
-      this.#status.hidden = false;
-      setText(this.#status, `${problemOf(error)} Trying again…`);
-      await this.app.api.connect().catch(() => {});
-      if (!this.signal.aborted) this.#retry = setTimeout(() => this.#attempt(read), RETRY_MS);
-    }
+  #attempt(read) {
+    return this.attempt(this.#status, () => (this.#count(), read()));
   }
 
   /** @param {string} what @param {Token} [token] */
   #changed(what, token) {
-    if (what === "elsewhere") return this.#soon("read", () => this.#isHeld() || this.#read());
-    if (what !== "permissions-changed") this.#soon("count", () => this.#count());
+    if (what === "elsewhere") return this.soon("read", SETTLE_MS, () => this.#isHeld() || this.#read());
+    if (what !== "permissions-changed") this.soon("count", SETTLE_MS, () => this.#count());
     const row = token && this.#rows.get(token.id);
     if (row && what !== "deleted") {
       row.show(/** @type {Token} */ (token));
@@ -123,15 +109,6 @@ class TokensView extends View {
       return setText(this.#heldBar, `${count(++this.#held, "new token")}: show`);
     }
     this.#draw(what === "created" ? token?.id : undefined);
-  }
-
-  /** Does something once for all that asks for it within a moment. @param {string} what @param {() => void} fn */
-  #soon(what, fn) {
-    if (this.#waiting.has(what)) return;
-    this.#waiting.set(what, setTimeout(() => {
-      this.#waiting.delete(what);
-      if (!this.signal.aborted) fn();
-    }, SETTLE_MS));
   }
 
   async #count() {

@@ -1,6 +1,9 @@
 // What the page's views have in common: they hear of changes while they are on the page, and no longer.
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
+import { problemOf } from "./words.js";
+
+const RETRY_MS = 5_000; // after a read that failed
 
 /** @typedef {import("./app.js").App} App */
 
@@ -10,6 +13,8 @@ export class View extends HTMLElement {
   /** @type {App} */ app;
   /** Ends when the view is taken away. @type {AbortSignal} */ signal;
   #shown = new AbortController();
+  /** @type {Set<string>} what is to be done in a moment */ #waiting = new Set();
+  /** @type {any} */ #retry;
 
   connectedCallback() {
     this.#shown = new AbortController();
@@ -32,6 +37,33 @@ export class View extends HTMLElement {
   every(ms, fn) {
     const timer = setInterval(() => document.visibilityState === "visible" && fn(), ms);
     this.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  }
+
+  /** Does something once for all that asks for it within a moment. @param {string} what @param {number} ms @param {() => void} fn */
+  soon(what, ms, fn) {
+    if (this.#waiting.has(what)) return;
+    this.#waiting.add(what);
+    setTimeout(() => {
+      this.#waiting.delete(what);
+      if (!this.signal.aborted) fn();
+    }, ms);
+  }
+
+  /** Reads what the view shows. Where that fails, `status` says so, and it is tried again; a later read takes the place of that.
+   * @param {HTMLElement} status @param {() => Promise<void>} read */
+  async attempt(status, read) {
+    clearTimeout(this.#retry);
+    try {
+      await read();
+      status.hidden = true;
+    } catch (error) {
+      if (this.signal.aborted) return;
+      status.hidden = false;
+      setText(status, `${problemOf(error)} Trying again…`);
+      await this.app.api.connect().catch(() => {});
+      clearTimeout(this.#retry);
+      if (!this.signal.aborted) this.#retry = setTimeout(() => this.attempt(status, read), RETRY_MS);
+    }
   }
 
   /** The view's title, which takes the focus when the view is shown. @param {string} text @param {...any} beside */

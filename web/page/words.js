@@ -55,6 +55,30 @@ export const when = (time) => dateAndTime.format(new Date(time));
 /** A time, to the second. @param {string | number | Date} time */
 export const whenExactly = (time) => precisely.format(new Date(time));
 
+/** A time of a day. @param {string | number | Date} time */
+export const timeOfDay = (time) => clock.format(new Date(time));
+/** A day, by how people call it. @param {string | number | Date} time @param {number} [now] */
+export function dayOf(time, now = Date.now()) {
+  const midnight = (/** @type {string | number | Date} */ at) => new Date(at).setHours(0, 0, 0, 0);
+  const daysAgo = Math.round((midnight(now) - midnight(time)) / DAY_MS); // days of 23 and 25 hours, too
+  return ["Today", "Yesterday"][daysAgo] ?? fullDay.format(new Date(time));
+}
+
+/** How long ago that is. @param {string} time @param {number} [now] */
+export function ago(time, now = Date.now()) {
+  const seconds = Math.max(0, now - Date.parse(time)) / 1_000; // clocks differ
+  if (seconds < 10) return "just now";
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? UNITS[UNITS.length - 1];
+  return relative.format(-Math.floor(seconds / length), unit);
+}
+
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} in seconds */
+const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+const DAY_MS = 86_400_000;
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const fullDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "full" });
+const relative = new Intl.RelativeTimeFormat("en");
+
 /** @param {{ expiresAt: string | null }} token */
 export const isExpired = ({ expiresAt }) => expiresAt !== null && Date.parse(expiresAt) <= Date.now();
 
@@ -67,3 +91,12 @@ export function timesOf(token) {
 
 /** @param {import("../client.js").Token} token */
 export const usedOf = ({ lastUsedAt }) => (lastUsedAt ? `last used ${when(lastUsedAt)}` : "never used");
+
+/** What differs between two sets of permissions. @param {Record<string, any>} before @param {Record<string, any>} after */
+export function permissionChanges(before, after) {
+  const ids = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return givenAndTaken(Object.fromEntries([...ids].filter((id) => Boolean(before[id]) !== Boolean(after[id])).map((id) => [id, Boolean(after[id])])));
+}
+
+/** @param {Record<string, boolean>} changes */
+export const givenAndTaken = (changes) => Object.entries(changes).map(([id, on]) => `${id} ${on ? "given" : "taken away"}`);
