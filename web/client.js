@@ -49,10 +49,10 @@ export class Api {
   #url; #WebSocket; #timeout;
   #credential; // a function, because devtools show the values of private members
   /** @type {string | null} */ #position;
-  /** @type {State} */ #state = "idle"; /** @type {Ready | null} */ #ready = null;
+  /** @type {State} */ #state = "idle"; #ready = /** @type {Ready | null} */ (null);
   /** @type {any} */ #socket = null;
   /** @type {any} the silence watch, or the wait for the next attempt */ #timer;
-  /** @type {any} */ #settling; /** @type {AbortController | null} */ #probing = null;
+  /** @type {any} */ #settling; #probing = /** @type {AbortController | null} */ (null);
   /** @type {string | null} */ #endReason = null;
   /** @type {{ resolve: Function, reject: Function }[]} what connect() has promised */ #waiters = [];
   /** @type {string | null} why nothing more can be called */ #over = null;
@@ -176,6 +176,7 @@ export class Api {
     }
   }
 
+  /** @param {Call} call */
   #forget(call) {
     this.#queue.delete(call.id);
     this.#sent.delete(call.id);
@@ -192,6 +193,7 @@ export class Api {
     this.#flush();
   }
 
+  /** @param {Map<number, Call>} calls @param {string} code @param {string} message */
   #failAll(calls, code, message) {
     for (const call of [...calls.values()]) {
       this.#forget(call);
@@ -249,6 +251,7 @@ export class Api {
     socket.onerror = () => opened || inTurn(() => this.#lost(1006, "", false));
   }
 
+  /** @param {string} data */
   #receive(data) {
     let messages;
     try {
@@ -262,6 +265,7 @@ export class Api {
     }
   }
 
+  /** @param {any} message */
   #answered({ id, error, result }) {
     const call = this.#sent.get(id);
     if (!call) return; // whoever called has gone
@@ -293,6 +297,7 @@ export class Api {
     return ready.reset || isOtherUser;
   }
 
+  /** @param {number} code @param {string} reason @param {boolean} opened */
   async #lost(code, reason, opened) {
     const endReason = this.#endReason ?? (code === CREDENTIAL_ENDED ? reason || "ended" : null);
     this.#drop();
@@ -332,6 +337,7 @@ export class Api {
     socket?.close();
   }
 
+  /** @param {"ended" | "closed"} state @param {string} reason */
   #finish(state, reason) {
     this.#drop();
     const why = (this.#over = `${state}: ${reason}`);
@@ -341,11 +347,13 @@ export class Api {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(failure(state, why));
   }
 
+  /** @param {State} state @param {object} [details] */
   #enter(state, details) {
     this.#state = state;
     this.#emit("state", { state, ...details });
   }
 
+  /** @param {string} event @param {...any} values */
   #emit(event, ...values) {
     const entries = this.#listeners.get(event) ?? new Set();
     for (const entry of [...entries]) {

@@ -19,8 +19,8 @@ const MARKED_MAX = 20; // of many at once none is seen
 /** @typedef {import("./feed.js").Entry} Entry */
 
 class ActivityView extends View {
-  #feed = new Feed({ call: (...args) => this.app.api.call(...args) }, () => this.#draw());
-  #names = new TokenNames({ call: (...args) => this.app.api.call(...args) }, () => this.#draw());
+  /** @type {Feed} */ #feed;
+  /** @type {TokenNames} */ #names;
   #numbers = new Numbers(this);
   /** @type {Map<string, ActivityRow>} */ #rows = new Map();
   /** @type {Map<string, { element: HTMLElement, list: HTMLElement }>} */ #days = new Map();
@@ -44,6 +44,8 @@ class ActivityView extends View {
   #select = h("select", { "aria-label": "Which changes", onchange: () => this.#filter() }, Object.entries(KINDS).map(([value, text]) => h("option", { value }, text)));
 
   show() {
+    this.#feed = new Feed(this.app.api, () => this.#draw());
+    this.#names = new TokenNames(this.app.api, () => this.#draw());
     const tools = h("div", { class: "row tools", role: "search", "aria-label": "Changes" }, h("div", { class: "grow" }, this.#field), h("div", null, this.#select));
     this.append(...this.heading("Activity", this.#pause), this.#offline, this.#numbers.element, tools, this.#status, this.#told, h("div", { class: "held-place" }, this.#heldBar), this.#empty, this.#list,
       h("div", { class: "row" }, this.#more, this.#end));

@@ -144,7 +144,7 @@ export class App {
   #show(view) {
     fill(at("main"), view);
     scrollTo(0, 0);
-    (view.querySelector("[autofocus]") ?? view.querySelector("h2"))?.focus({ preventScroll: true });
+    /** @type {HTMLElement | null} */ (view.querySelector("[autofocus]") ?? view.querySelector("h2"))?.focus({ preventScroll: true });
   }
 }
 

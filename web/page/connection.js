@@ -4,6 +4,8 @@ import { button, fill, h, setText } from "./dom.js";
 import { duration } from "./words.js";
 
 const TICK_MS = 1_000;
+/** @type {Record<import("../client.js").State, string>} */
+const WORDS = { idle: "", connecting: "Connecting…", live: "Live", waiting: "Offline", ended: "", closed: "Closed: reload the page" };
 
 export class Connection extends HTMLElement {
   /** @type {import("../client.js").Api} */ api;
@@ -22,7 +24,7 @@ export class Connection extends HTMLElement {
     this.dataset.state = state;
     this.hidden = state === "ended";
     this.#now.hidden = state !== "waiting";
-    setText(this.#text, { live: "Live", waiting: "Offline", connecting: "Connecting…", closed: "Closed: reload the page" }[state] ?? "");
+    setText(this.#text, WORDS[state]);
     setText(this.#countdown, "");
     if (state !== "waiting" || !retryAt) return;
     const tick = () => setText(this.#countdown, `again in ${duration(retryAt - Date.now())}`);

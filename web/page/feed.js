@@ -78,7 +78,7 @@ export class Feed {
     const keys = this.#keys;
     this.#isReadingOlder = true;
     try {
-      const { events, next } = await this.#api.call("/v1/events/read", { limit: PAGE, after: this.#next });
+      const { events, next } = await this.#api.call("/v1/events/read", { limit: PAGE, after: this.#next ?? undefined });
       if (this.#keys !== keys) return; // read anew meanwhile
       const older = events.map((/** @type {any} */ { method, params }) => entryOf(method, params, false))
         .filter((/** @type {Entry} */ { key }) => !keys.has(key)).slice(0, MAX_ENTRIES - this.#all.length);

@@ -1,6 +1,6 @@
 // The view of one's tokens: the list, live, and what can be done with it.
 
-import { button, fill, h, setText } from "./dom.js";
+import { arrange, button, fill, h, setText } from "./dom.js";
 import { act, announce, problemPlace, report } from "./actions.js";
 import { forEachToken } from "./bulk.js";
 import { createTokenDialog } from "./create-token.js";
@@ -14,6 +14,7 @@ import { count } from "./words.js";
 const REREAD_MS = 60_000; // no notification tells that a token was used
 const SETTLE_MS = 250; // typing, and changes that come in a row, are answered once
 
+/** @type {Record<string, [string, import("./tokens.js").Question["orderBy"], boolean]>} */
 const ORDERS = { // of the question that the list asks
   newest: ["Newest first", "createdAt", true], oldest: ["Oldest first", "createdAt", false], name: ["Name, A to Z", "name", false],
   "name-desc": ["Name, Z to A", "name", true], used: ["Last used first", "lastUsedAt", true], unused: ["Longest unused first", "lastUsedAt", false],
@@ -23,7 +24,7 @@ const ORDERS = { // of the question that the list asks
 /** @typedef {import("../client.js").Token} Token */
 
 class TokensView extends View {
-  #tokens = new Tokens({ call: (...args) => this.app.api.call(...args) }, (what, token) => this.#changed(what, token));
+  /** @type {Tokens} */ #tokens;
   /** @type {Map<string, TokenRow>} */ #rows = new Map();
   /** What has been created elsewhere while something was under the pointer. */ #held = 0;
   #isDrawing = false;
@@ -42,6 +43,7 @@ class TokensView extends View {
   #tools = h("div", { class: "row tools", role: "search", "aria-label": "Tokens" });
 
   show() {
+    this.#tokens = new Tokens(this.app.api, (what, token) => this.#changed(what, token));
     this.#makeTools();
     const bulk = (/** @type {string} */ text, /** @type {() => void} */ fn, more = {}) => button(text, fn, { class: "small", ...more });
     fill(this.#bulk, this.#picks, bulk("Switch on", () => this.#switchSelected(true)), bulk("Switch off", () => this.#switchSelected(false)),
@@ -69,7 +71,7 @@ class TokensView extends View {
       return element;
     };
     const states = select("Which tokens", [["", "All"], ["true", "On"], ["false", "Off"]], (value) => this.#ask({ enabled: value ? value === "true" : undefined }));
-    const orders = select("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, String(text)]), (value) => {
+    const orders = select("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, text]), (value) => {
       const [, orderBy, desc] = ORDERS[value];
       this.#ask({ orderBy, desc });
     });
@@ -143,17 +145,8 @@ class TokensView extends View {
   #place(tokens) {
     const hadFocus = this.#list.contains(document.activeElement);
     const wanted = new Set(tokens.map(({ id }) => id));
-    for (const [id, { element }] of this.#rows) {
-      if (wanted.has(id)) continue;
-      element.remove();
-      this.#rows.delete(id);
-    }
-    /** @type {Element | null} */ let next = this.#list.firstElementChild;
-    for (const token of tokens) {
-      const { element } = this.#row(token);
-      if (element === next) next = next.nextElementSibling;
-      else this.#list.insertBefore(element, next);
-    }
+    for (const id of this.#rows.keys()) if (!wanted.has(id)) this.#rows.delete(id);
+    arrange(this.#list, tokens.map((token) => this.#row(token).element));
     if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
     this.#more.hidden = !this.#tokens.hasMore;
     this.#watchEnd();

@@ -53,7 +53,7 @@ export class Tokens {
 
   /** A later read takes the place of one that is under way. @param {number} wanted @param {Page} [from] */
   async #read(wanted, from = emptyPage()) {
-    const reading = (this.#reading = { heard: [] });
+    /** @type {{ heard: [string, any][] }} */ const reading = (this.#reading = { heard: [] });
     const question = this.question;
     const page = { ids: [...from.ids], byId: new Map(from.byId), next: from.next };
     try {
@@ -92,7 +92,7 @@ export class Tokens {
 /** @returns {Page} */
 const emptyPage = () => ({ ids: [], byId: new Map(), next: null });
 
-/** @param {Question} question */
+/** @param {Question} question @returns {import("../client.js").TokensOptions} */
 function optionsOf({ search, enabled, orderBy, desc }) {
   return { where: { name: search ? ["like", search] : undefined, enabled }, orderBy: [[orderBy, desc ? "desc" : "asc"]] };
 }

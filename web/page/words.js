@@ -1,5 +1,6 @@
 // What the page says: of errors, ends, times and changes.
 
+/** @type {Record<string, string>} */
 const REASONS = {
   "signed-out": "You have signed out in another window.",
   "password-changed": "The password was changed, which ended this session. Sign in with the new one.",
@@ -13,7 +14,7 @@ export const OFFLINE = "There is no connection just now, so nothing was sent. Tr
 const UNKNOWN = "The connection broke before the answer came. Whether it took effect is not known yet.";
 
 /** Why the sign-in form is there. @param {string} [reason] of the session's end */
-export const reasonOf = (reason) => REASONS[reason] ?? "The session has ended. Sign in again.";
+export const reasonOf = (reason) => REASONS[reason ?? ""] ?? "The session has ended. Sign in again.";
 
 /** What went wrong, for people. @param {any} error @param {string} [where] "sign-in" */
 export function problemOf(error, where) {
@@ -27,11 +28,11 @@ export function problemOf(error, where) {
   return sentence(error.message) + (NEXT[error.code]?.(error.data ?? {}) ?? "");
 }
 
-/** What to do next, where the server's message does not say it. */
+/** What to do next, where the server's message does not say it. @type {Record<string | number, (data: any) => string>} */
 const NEXT = {
-  403: (/** @type {any} */ { permission }) => (permission ? " Ask an administrator for it." : ""),
+  403: ({ permission }) => (permission ? " Ask an administrator for it." : ""),
   404: () => " It may have been deleted meanwhile.",
-  [-32603]: (/** @type {any} */ { requestId }) => (requestId ? ` The id to look for is ${requestId}.` : ""),
+  [-32603]: ({ requestId }) => (requestId ? ` The id to look for is ${requestId}.` : ""),
 };
 
 /** @param {string} text */
