@@ -51,11 +51,24 @@ export interface SignIn {
   user: User;
 }
 
+export interface Credential {
+  kind: "session" | "token";
+  id: string;
+}
+
+/** Who made a change. The credential is told to its own user only. */
+export interface By {
+  userId: string;
+  username: string;
+  credential?: Credential;
+}
+
 /** What every notification of a change holds. */
 export interface Change {
   position: string;
   time: string;
-  by: any;
+  /** null: nobody, such as at an expiry. */
+  by: By | null;
 }
 
 export interface Ready {
@@ -104,6 +117,68 @@ export interface Events {
   /** The client's own: changes have been missed, or the user is another one; read anew. */
   reset: Ready;
 }
+
+export interface Permission {
+  id: string;
+  name: string;
+  description: string;
+}
+
+export interface Session {
+  id: string;
+  userId: string;
+  address: string;
+  agent: string;
+  createdAt: string;
+  lastSeenAt: string;
+  expiresAt: string;
+  /** It is the one that asks. */
+  current: boolean;
+}
+
+type TokenOrder = "name" | "createdAt" | "lastUsedAt" | "enabled";
+
+export interface TokensOptions {
+  id?: string;
+  where?: { name?: string | ["like", string]; enabled?: boolean };
+  orderBy?: TokenOrder | [TokenOrder, "asc" | "desc"][];
+  limit?: number;
+  /** A `next` from an earlier answer with the same orderBy. */
+  after?: string;
+  offset?: number;
+}
+
+type None = Record<string, never>;
+
+/** The methods for tokens and for oneself: their params by position, and their results. docs/protocol.md has all methods; those
+ * that are not here can be called as well. */
+export interface Methods {
+  "/v1/session/read": () => { user: User; credential: Credential; permissions: Record<string, true> };
+  "/v1/session/set-password": (current: string, next: string) => None;
+  "/v1/session/sign-out": () => None;
+  "/v1/sessions/read": (options?: { userId?: string }) => { sessions: Session[] };
+  "/v1/sessions/delete": (sessionId: string) => None;
+  "/v1/api-tokens/count": () => { total: number; enabled: number; disabled: number; expired: number; position: string };
+  "/v1/api-tokens/create": (name: string, options?: { permissions?: Record<string, boolean>; expiresAt?: string | null }) => Token & { token: string };
+  "/v1/api-tokens/delete": (tokenId: string) => None;
+  "/v1/api-tokens/get-connections": (tokenId: string) => { connections: number };
+  "/v1/api-tokens/get-permissions": (tokenId: string) => (Permission & { enabled: boolean })[];
+  "/v1/api-tokens/read": (options?: TokensOptions) => { tokens: Token[]; next: string | null; position: string };
+  "/v1/api-tokens/set-enabled": (tokenId: string, enabled: boolean, options?: { version?: number }) => Token;
+  "/v1/api-tokens/set-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
+  "/v1/api-tokens/update-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
+  "/v1/events/count": () => { hours: { from: string; changes: number }[]; from: string; complete: boolean };
+  "/v1/events/read": (options?: { after?: string; limit?: number }) => { events: { method: string; params: any }[]; next: string | null; position: string };
+  "/v1/permissions/read": () => Permission[];
+}
+
+/** A method's name: those of Methods, and any other. */
+type Method = keyof Methods | (string & {});
+type Params<M> = M extends keyof Methods ? Parameters<Methods[M]> : any[];
+type Result<M> = M extends keyof Methods ? ReturnType<Methods[M]> : any;
+
+/** Calls a method with params by position, and resolves with its result. */
+export type Call = <M extends Method>(method: M, ...params: Params<M>) => Promise<Result<M>>;
 
 export interface CallOptions {
   /** Gives the call up; the server is told, so that it stops working on it. */
@@ -157,14 +232,14 @@ export class Api {
   close(): void;
 
   /** Calls a method with params by position, and resolves with its result. */
-  call(method: string, ...params: any[]): Promise<any>;
+  call: Call;
   /** Calls a method with params by name. */
-  callNamed(method: string, params: object, options?: CallOptions): Promise<any>;
+  callNamed<M extends Method>(method: M, params: object, options?: CallOptions): Promise<Result<M>>;
   /** Options for a call by position: `api.with({ signal, timeout }).call(method, ...params)`. */
-  with(options: CallOptions): { call(method: string, ...params: any[]): Promise<any> };
+  with(options: CallOptions): { call: Call };
 
   /** Hears a notification, "state", "reset", or "*" (every notification). Returns what unsubscribes. */
   on<M extends keyof Events>(method: M, fn: (params: Events[M]) => void): () => void;
   on(method: "*", fn: (method: string, params: any) => void): () => void;
-  on(method: string, fn: (params: any) => void): () => void;
+  on<M extends string>(method: M extends keyof Events ? never : M, fn: (params: any) => void): () => void;
 }
