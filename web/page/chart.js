@@ -6,10 +6,12 @@ import { fill, h, setAttribute, setText, svg } from "./dom.js";
 const ROOM = { top: 14, bottom: 16 }; // for the numbers and the labels, in % of the height
 const GAP = 0.3; // between columns, as a share of one's place
 
-/** @typedef {{ label: string, name?: string, value: number, look?: string }} Bar `name`: the label in full */
+/** @typedef {{ label: string, name?: string, value: number | null, look?: string }} Bar `name`: the label in full; `value`: null where it is not known */
 
 const compact = new Intl.NumberFormat("en", { notation: "compact" });
 const exact = new Intl.NumberFormat("en");
+const said = (/** @type {number | null} */ value) => (value === null ? "–" : exact.format(value));
+const most = (/** @type {Bar[]} */ bars) => Math.max(1, ...bars.map(({ value }) => value ?? 0));
 const percent = (/** @type {number} */ n) => `${Math.round(n * 100) / 100}%`;
 
 /** Columns side by side, over a hidden table of the same. */
@@ -27,19 +29,19 @@ export class Columns {
   /** @param {Bar[]} bars */
   show(bars) {
     if (this.#parts.length !== bars.length) this.#make(bars.length);
-    const most = Math.max(1, ...bars.map(({ value }) => value));
+    const highest = most(bars);
     bars.forEach(({ label, name = label, value }, i) => {
       const { bar, number, label: text, title } = this.#parts[i];
-      const height = (value / most) * (100 - ROOM.top - ROOM.bottom);
+      const height = ((value ?? 0) / highest) * (100 - ROOM.top - ROOM.bottom);
       const top = 100 - ROOM.bottom - height;
       setAttribute(bar, "y", percent(top));
       setAttribute(bar, "height", percent(height));
       setAttribute(number, "y", percent(top));
-      setText(number, value >= 10_000 ? compact.format(value) : exact.format(value));
+      setText(number, value !== null && value >= 10_000 ? compact.format(value) : said(value));
       setText(text, label);
-      setText(title, `${name}: ${exact.format(value)}`);
+      setText(title, `${name}: ${said(value)}`);
     });
-    fill(this.#rows, bars.map(({ label, name = label, value }) => h("tr", null, h("th", { scope: "row" }, name), h("td", null, exact.format(value)))));
+    fill(this.#rows, bars.map(({ label, name = label, value }) => h("tr", null, h("th", { scope: "row" }, name), h("td", null, said(value)))));
   }
 
   /** @param {number} n */
@@ -70,14 +72,14 @@ export class Bars {
 
   /** @param {Bar[]} bars */
   show(bars) {
-    const most = Math.max(1, ...bars.map(({ value }) => value));
+    const longest = most(bars);
     while (this.#rows.children.length < bars.length) this.#rows.append(makeBar());
     bars.forEach(({ label, value, look = "" }, i) => {
       const [name, cell] = this.#rows.children[i].children;
       const [drawing, number] = cell.children;
       setText(name, label);
-      setText(number, exact.format(value));
-      setAttribute(drawing.firstElementChild, "width", percent((value / most) * 100));
+      setText(number, said(value));
+      setAttribute(drawing.firstElementChild, "width", percent(((value ?? 0) / longest) * 100));
       setAttribute(drawing.firstElementChild, "class", look);
     });
   }

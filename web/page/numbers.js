@@ -40,8 +40,8 @@ export class Numbers {
     this.element = h("div", { class: "numbers" },
       h("section", { class: "card" }, h("h3", null, "Changes a day"), this.#days.element, this.#changes),
       h("section", { class: "card" }, h("h3", null, "Tokens"), this.#tokens.element, this.#total));
-    this.#showDays({ hours: [], from: "", complete: true }, "Counting…");
-    this.#showTokens({ total: 0, enabled: 0, disabled: 0, expired: 0 }, "Counting…");
+    this.#drawDays(changesByDay({ hours: [], from: "", complete: true }).map(({ from }) => ({ from, changes: null })));
+    this.#drawTokens(null, null, null);
   }
 
   /** Counts after something has changed. */
@@ -62,18 +62,27 @@ export class Numbers {
     ]);
   }
 
-  /** @param {EventCount} counted @param {string} [note] */
-  #showDays(counted, note) {
+  /** @param {EventCount} counted */
+  #showDays(counted) {
     const days = changesByDay(counted);
-    this.#days.show(days.map(({ from, changes }, i) => ({ label: i === DAYS - 1 ? "Today" : weekday.format(from), name: dayOf(from), value: changes })));
-    const sum = days.reduce((all, { changes }) => all + changes, 0);
-    const text = `${counted.complete ? "" : "At least "}${count(sum, "change")} in the last ${DAYS} days`;
-    setText(this.#changes, note ?? `${text}${counted.complete ? "" : ": there are too many to count all of them"}.`);
+    this.#drawDays(days);
+    const sum = count(days.reduce((all, { changes }) => all + changes, 0), "change");
+    setText(this.#changes, counted.complete ? `${sum} in the last ${DAYS} days.` : `At least ${sum} in the last ${DAYS} days: there are too many to count all of them.`);
   }
 
-  /** @param {{ total: number, enabled: number, disabled: number, expired: number }} counted @param {string} [note] */
-  #showTokens({ total, enabled, disabled, expired }, note) {
+  /** @param {{ from: number, changes: number | null }[]} days */
+  #drawDays(days) {
+    this.#days.show(days.map(({ from, changes }, i) => ({ label: i === DAYS - 1 ? "Today" : weekday.format(from), name: dayOf(from), value: changes })));
+  }
+
+  /** @param {{ total: number, enabled: number, disabled: number, expired: number }} counted */
+  #showTokens({ total, enabled, disabled, expired }) {
+    this.#drawTokens(enabled, disabled, expired);
+    setText(this.#total, `${count(total, "token")} in all.`);
+  }
+
+  /** @param {number | null} enabled @param {number | null} disabled @param {number | null} expired */
+  #drawTokens(enabled, disabled, expired) {
     this.#tokens.show([{ label: "On", value: enabled, look: "good" }, { label: "Off", value: disabled }, { label: "Expired", value: expired, look: "wait" }]);
-    setText(this.#total, note ?? `${count(total, "token")} in all.`);
   }
 }
