@@ -47,7 +47,7 @@ class ActivityView extends View {
     this.#feed = new Feed(this.app.api, () => this.#draw());
     this.#names = new TokenNames(this.app.api, () => this.#draw());
     const tools = h("div", { class: "row tools", role: "search", "aria-label": "Changes" }, h("div", { class: "grow" }, this.#field), h("div", null, this.#select));
-    this.append(...this.heading("Activity", this.#pause), this.#offline, this.#numbers.element, tools, this.#status, this.#told, this.#empty,
+    this.append(this.heading("Activity", this.#pause), this.#offline, this.#numbers.element, tools, this.#status, this.#told, this.#empty,
       h("div", null, h("div", { class: "held-place" }, this.#heldBar), this.#list),      h("div", { class: "row" }, this.#more, this.#end));
     for (const method of NOTIFICATIONS) this.hear(method, (params) => this.#hear(method, params));
     this.hear("/v1/session/ready", () => this.#connected());
