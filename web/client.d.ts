@@ -101,6 +101,14 @@ export interface PermissionsChanged extends Change {
   version: number;
 }
 
+/** A frame as it was on the wire. It may hold secrets, such as a password that is set or a new token's: never the credential. */
+export interface Frame {
+  direction: "sent" | "received";
+  text: string;
+  /** In ms since 1970. */
+  time: number;
+}
+
 /** What on() can hear, and what its listeners are given. */
 export interface Events {
   "/v1/api-tokens/created": Change & { token: Token };
@@ -116,6 +124,9 @@ export interface Events {
   state: StateChange;
   /** The client's own: changes have been missed, or the user is another one; read anew. */
   reset: Ready;
+  /** The client's own: a frame was sent, or has been received and is about to be handled. For tools and tests: what listens
+   * sees each as it is, and while nothing does it costs nothing. */
+  frame: Frame;
 }
 
 export interface Permission {
@@ -238,7 +249,7 @@ export class Api {
   /** Options for a call by position: `api.with({ signal, timeout }).call(method, ...params)`. */
   with(options: CallOptions): { call: Call };
 
-  /** Hears a notification, "state", "reset", or "*" (every notification). Returns what unsubscribes. */
+  /** Hears a notification, "state", "reset", "frame", or "*" (every notification). Returns what unsubscribes. */
   on<M extends keyof Events>(method: M, fn: (params: Events[M]) => void): () => void;
   on(method: "*", fn: (method: string, params: any) => void): () => void;
   on<M extends string>(method: M extends keyof Events ? never : M, fn: (params: any) => void): () => void;

@@ -38,10 +38,7 @@ export class ApiError extends Error {
   /** @param {number | string} code @param {string} message @param {{ data?: any, method?: string }} [details] */
   constructor(code, message, { data, method } = {}) {
     super(message);
-    this.name = "ApiError";
-    this.code = code;
-    this.data = data;
-    this.method = method;
+    Object.assign(this, { name: "ApiError", code, data, method });
   }
 }
 
@@ -106,9 +103,7 @@ export class Api {
   }
 
   /** Tries now instead of when the pause is over; also after the credential has ended (there is a new cookie). */
-  reconnect() {
-    if (!this.#socket && this.#state !== "closed") this.#open();
-  }
+  reconnect() { if (!this.#socket && this.#state !== "closed") this.#open(); }
 
   /** Ends everything for good: calls under way fail with "closed", no timer or socket stays. */
   close() {
@@ -125,7 +120,7 @@ export class Api {
   /** api.with({ signal }).call(method, ...params) @param {CallOptions} options @returns {{ call: Api["call"] }} */
   with(options) { return { call: (method, ...params) => this.#request(method, trimmed(params), options) }; }
 
-  /** Hears a notification, "state", "reset", or "*" (every notification). Returns what unsubscribes.
+  /** Hears a notification, "state", "reset", "frame", or "*" (every notification). Returns what unsubscribes.
    * @param {string} method @param {Function} fn @returns {() => void} */
   on(method, fn) {
     if (typeof fn !== "function") throw new TypeError("Tokenwire: on() needs a function");
@@ -155,10 +150,7 @@ export class Api {
       const abort = () => this.#abandon(call, signal?.reason);
       const timer = timeout > 0 && timeout < 2 ** 31 ? setTimeout(late, timeout) : 0;
       signal?.addEventListener("abort", abort);
-      call.release = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-      };
+      call.release = () => (clearTimeout(timer), signal?.removeEventListener("abort", abort));
       this.#queue.set(id, call);
       if (this.#state === "idle") this.#open();
       this.#flush();
@@ -167,12 +159,11 @@ export class Api {
 
   #flush() {
     for (const call of this.#queue.values()) {
-      if (this.#state !== "live" || this.#socket?.readyState !== SOCKET_OPEN) return;
-      if (this.#sent.size >= UNDER_WAY_MAX) return;
+      if (this.#state !== "live" || this.#socket?.readyState !== SOCKET_OPEN || this.#sent.size >= UNDER_WAY_MAX) return;
       this.#queue.delete(call.id);
       this.#sent.set(call.id, call);
       call.sent = true;
-      this.#socket.send(call.text);
+      this.#send(call.text);
     }
   }
 
@@ -187,9 +178,8 @@ export class Api {
   #abandon(call, reason) {
     this.#forget(call);
     call.reject(reason);
-    if (call.sent && this.#socket?.readyState === SOCKET_OPEN) {
-      this.#socket.send(JSON.stringify({ jsonrpc: "2.0", method: "$/cancelRequest", params: { id: call.id } }));
-    }
+    const cancel = { jsonrpc: "2.0", method: "$/cancelRequest", params: { id: call.id } };
+    if (call.sent && this.#socket?.readyState === SOCKET_OPEN) this.#send(JSON.stringify(cancel));
     this.#flush();
   }
 
@@ -244,11 +234,18 @@ export class Api {
     socket.onopen = () => watch((opened = true) && SILENCE_MS);
     socket.onmessage = (/** @type {MessageEvent} */ { data }) => {
       watch(SILENCE_MS);
+      inTurn(() => this.#show("received", data)); // in a turn of its own: its listeners may close
       inTurn(() => this.#receive(data));
     };
     socket.onclose = (/** @type {CloseEvent} */ { code, reason }) => inTurn(() => this.#lost(code, reason, opened));
     // Node.js 20 says no close after a handshake that failed; once open, the close follows and knows more.
     socket.onerror = () => opened || inTurn(() => this.#lost(1006, "", false));
+  }
+
+  /** @param {string} text */
+  #send(text) {
+    this.#socket.send(text);
+    this.#show("sent", text);
   }
 
   /** @param {string} data */
@@ -353,6 +350,11 @@ export class Api {
     this.#emit("state", { state, ...details });
   }
 
+  /** For whoever watches the frames; nothing is made while nobody does. @param {string} direction @param {string} text */
+  #show(direction, text) {
+    if (this.#listeners.get("frame")?.size) this.#emit("frame", { direction, text, time: Date.now() });
+  }
+
   /** @param {string} event @param {...any} values */
   #emit(event, ...values) {
     const entries = this.#listeners.get(event) ?? new Set();
@@ -370,8 +372,7 @@ function endpoint(/** @type {string | URL | undefined} */ url) {
   const end = url === undefined ? new URL("/api", import.meta.url) : new URL(url, globalThis.location?.href);
   end.protocol = end.protocol.replace(/^http/, "ws");
   if (!/^wss?:$/.test(end.protocol)) throw new TypeError("Tokenwire: the URL must be ws(s): or http(s):");
-  end.hash = "";
-  return end;
+  return Object.assign(end, { hash: "" });
 }
 
 /** Checks it first: the browser's own complaint would show the token. @param {string | null} [token] */

@@ -382,6 +382,47 @@ test("another user is a reset, too", async (t) => {
 
 // ---- listeners
 
+test("frame: what is sent and received, as it is and before it is handled, while somebody listens", async (t) => {
+  const { api, wire } = await startLive(t);
+  const seen = [];
+  api.call("a").catch(() => {});
+  t.mock.timers.setTime(1_234);
+  const leave = api.on("frame", (frame) => seen.push(frame));
+  const controller = new AbortController();
+  const [b, c] = [api.call("b", "ü"), api.with({ signal: controller.signal }).call("c")];
+  const result = b.then((value) => seen.push(value));
+  const given = assert.rejects(c, /enough/);
+  controller.abort(new Error("enough"));
+  await wire.answer({ id: 2 }, 42);
+  await Promise.all([result, given]);
+  leave();
+  await wire.notify("/v1/session/heartbeat", { position: "2" });
+  const frame = (direction, text) => ({ direction, text, time: 1_234 });
+  assert.deepEqual(seen, [
+    frame("sent", '{"jsonrpc":"2.0","id":2,"method":"b","params":["ü"]}'),
+    frame("sent", '{"jsonrpc":"2.0","id":3,"method":"c","params":[]}'),
+    frame("sent", '{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":3}}'),
+    frame("received", '{"jsonrpc":"2.0","id":2,"result":42}'),
+    42,
+  ]);
+});
+
+test("frame: of a received one that is not JSON, too; never the credential; a listener may close", async (t) => {
+  const { api } = start(t);
+  const seen = [];
+  api.on("frame", ({ text }) => seen.push(text));
+  await Wire.last.open(null);
+  Wire.last.onmessage({ data: "{" });
+  await turn();
+  assert.deepEqual(seen, ["{"]);
+  assert.equal(api.state, "waiting");
+  t.mock.timers.tick(31_000);
+  api.on("frame", () => api.close());
+  await Wire.last.open();
+  assert.equal(api.state, "closed", "what the frame said is not heard any more");
+  assert(!seen.join().includes(TOKEN));
+});
+
 test("a listener that throws or rejects does not break the others, and is reported", async (t) => {
   const { api, wire } = await startLive(t);
   const reported = t.mock.method(console, "error", () => {});
