@@ -5,6 +5,8 @@ import { Api } from "../client.js";
 import { button, fill, h, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { closeDialogs } from "./dialog.js";
+import { Seen } from "./seen.js";
+import { View } from "./view.js";
 import { OFFLINE, reasonOf } from "./words.js";
 import "./connection.js";
 import "./sign-in.js";
@@ -28,6 +30,7 @@ export class App {
   api = new Api();
   /** Who is signed in. @type {import("../client.js").User | null} */ user = null;
   /** What he holds. @type {Record<string, boolean>} */ permissions = {};
+  /** What was pushed. */ seen = new Seen();
   #isFollowing = false;
   #isSigningOut = false;
 
@@ -52,6 +55,7 @@ export class App {
   #follow() {
     if (this.#isFollowing) return this.api.reconnect();
     this.#isFollowing = true;
+    this.seen.follow(this.api);
     this.api.on("state", (change) => this.#stateChanged(change));
     this.api.on("/v1/session/ready", (ready) => this.#ready(ready));
     this.api.on("/v1/session/permissions-changed", ({ permissions }) => this.#permissionsChanged(permissions));
@@ -123,6 +127,15 @@ export class App {
     fill(at("navigation"), h("ul", { role: "list" }, links));
   }
 
+  /** The address has changed: to another view, or within the one that is shown. */
+  moved() {
+    const shown = at("main").firstElementChild;
+    if (!(shown instanceof View) || shown.localName !== this.#current().route.element) return this.route();
+    closeDialogs();
+    fill(at("problem"));
+    shown.moved();
+  }
+
   /** Shows the view that the address names. */
   async route() {
     if (!this.user) return;
@@ -169,5 +182,6 @@ const app = new App();
 at("sign-out").addEventListener("click", ({ currentTarget }) => app.signOut(/** @type {HTMLElement} */ (currentTarget)));
 at("problem-seen").addEventListener("click", () => (fill(at("problem")), at("main").focus()));
 addEventListener("hashchange", () => app.route());
+addEventListener("hashchange", () => app.moved());
 addEventListener("unhandledrejection", () => announce("Something in the page went wrong. Reload it if it misbehaves."));
 app.begin();

@@ -27,6 +27,9 @@ export class View extends HTMLElement {
   /** Makes the content. */
   show() {}
 
+  /** The address has changed, and names the same view still. */
+  moved() {}
+
   /** Hears a notification while the view is shown. @param {string} method @param {(...values: any[]) => void} fn */
   hear(method, fn) {
     const leave = this.app.api.on(method, fn);
