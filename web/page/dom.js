@@ -52,7 +52,7 @@ let lastId = 0;
 /** An id for aria-labelledby, aria-describedby and the like. */
 export const newId = () => `id-${++lastId}`;
 
-/** A label and its field, and what there is to say of it. @param {string} label @param {any} field
+/** A label and its field, and what there is to say of it. @param {Child | Child[]} label @param {any} field
  * @param {string} [hint] @returns {any} */
 export function labelled(label, field, hint) {
   field.id ||= newId();

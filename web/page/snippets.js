@@ -6,19 +6,41 @@ import { copy } from "./actions.js";
 /** @param {string} text as one word of a POSIX shell */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** A curl line that calls a method. @param {string} method @param {any[]} params by position @param {string} credential */
+/** What is to take a credential's place: in a shell a variable. */
+const SHELL_CREDENTIAL = '"Authorization: Bearer $TOKENWIRE_TOKEN"';
+const CREDENTIAL = "twt_…";
+
+/** A curl line that calls a method. @param {string} method @param {any[] | Record<string, any>} params by position or by name
+ * @param {string | null} [credential] null for none; by default the shell's variable TOKENWIRE_TOKEN */
 export function curlOf(method, params, credential) {
-  return `curl -s -H ${quoted(`Authorization: Bearer ${credential}`)} -d ${quoted(params.length ? JSON.stringify(params) : "")} ${location.origin}/api${method}`;
+  const header = credential === undefined ? SHELL_CREDENTIAL : credential && quoted(`Authorization: Bearer ${credential}`);
+  const body = Object.keys(params).length ? JSON.stringify(params) : "";
+  return `curl -s ${header ? `-H ${header} ` : ""}-d ${quoted(body)} ${doorOf(method)}`;
 }
 
-/** JavaScript that calls a method. @param {string} method @param {any[]} params by position @param {string} credential */
-export function javaScriptOf(method, params, credential) {
+/** A method's own door. JSON-RPC's own methods have no slash in front. @param {string} method */
+const doorOf = (method) => `${location.origin}/api${method.startsWith("/") ? "" : "/"}${method}`;
+
+/** JavaScript that calls a method by POST, without a credential. @param {string} method @param {any[] | Record<string, any>} params */
+export function fetchOf(method, params) {
+  return [
+    `const answer = await fetch(${JSON.stringify(doorOf(method))}, {`,
+    `  method: "POST", body: JSON.stringify(${JSON.stringify(params)}),`,
+    "});",
+    "await answer.json();",
+  ].join("\n");
+}
+
+/** JavaScript that calls a method. @param {string} method @param {any[] | Record<string, any>} params by position or by name
+ * @param {string} [credential] */
+export function javaScriptOf(method, params, credential = CREDENTIAL) {
   const end = new URL("/api", location.href);
   end.protocol = end.protocol.replace("http", "ws");
   return [
     `const { Api } = await import(${JSON.stringify(`${location.origin}/client.js`)});`,
     `const api = new Api(${JSON.stringify(end.href)}, { token: ${JSON.stringify(credential)} });`,
-    `await api.call(${[method, ...params].map((value) => JSON.stringify(value)).join(", ")});`,
+    Array.isArray(params) ? `await api.call(${[method, ...params].map((value) => JSON.stringify(value)).join(", ")});`
+      : `await api.callNamed(${JSON.stringify(method)}, ${JSON.stringify(params)});`,
   ].join("\n");
 }
 
