@@ -33,7 +33,7 @@ class ConsoleView extends View {
   /** @type {Notifications} */ #notifications;
 
   show() {
-    this.append(...this.heading("Console"), this.#status, this.#body);
+    this.append(this.heading("Console"), this.#status, this.#body);
     this.#read();
   }
 

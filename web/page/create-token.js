@@ -87,7 +87,7 @@ function showSecret(dialog, token, secret) {
   dialog.addEventListener("close", () => fill(dialog)); // the secret is nowhere any more
   const field = h("input", { readonly: true, value: secret, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => field.select(), oncopy: () => copied(true) });
   const copySecret = button("Copy", async () => copied(await copy(copySecret, secret)), { class: "primary", "aria-label": "Copy the secret" });
-  const [title, toasts] = [dialog.querySelector("h2"), dialog.querySelector(".toasts")];
+  const [title, toasts] = ["h2", ".toasts"].map((part) => /** @type {Element} */ (dialog.querySelector(part)));
   title.textContent = `“${token.name}” was created`;
   fill(dialog, title, h("p", null, "This is its secret. Copy it now: it is shown only this once."),
     h("div", { class: "copyable" }, labelled("Secret", field), copySecret),
