@@ -12,6 +12,7 @@ import { count, dayOf } from "./words.js";
 
 const TICK_MS = 15_000; // “2 minutes ago” grows old
 const RECOUNT_MS = 60_000; // days begin, and tokens expire, without a notification
+const DRAW_MS = 100;
 const SETTLE_MS = 250; // typing is answered once
 const TELL_MS = 2_000; // for those who hear the page: not each of many changes
 const MARKED_MAX = 20; // of many at once none is seen
@@ -26,6 +27,7 @@ class ActivityView extends View {
   /** @type {Map<string, { element: HTMLElement, list: HTMLElement }>} */ #days = new Map();
   /** Of the session that this page is in. @type {string | null} */ #sessionId = null;
   #isDrawing = false;
+  #isStale = false;
   #untold = 0;
   #kind = "";
   #search = "";
@@ -141,13 +143,18 @@ class ActivityView extends View {
     return { userId: this.app.user?.id, sessionId: this.#sessionId, nameOf: (/** @type {string} */ id) => this.#names.get(id) };
   }
 
-  /** Draws once for all that changes at a time. */
+  /** Draws, once for all that changes within a moment: a hundred changes a second are to leave the page its time. */
   #draw() {
+    this.#isStale = true;
     if (this.#isDrawing) return;
     this.#isDrawing = true;
     requestAnimationFrame(() => {
-      this.#isDrawing = false;
+      this.#isStale = false;
       if (!this.signal.aborted && this.#feed.isRead) this.#place();
+      setTimeout(() => {
+        this.#isDrawing = false;
+        if (this.#isStale) this.#draw();
+      }, DRAW_MS);
     });
   }
 
