@@ -8,9 +8,11 @@ const TOASTS_MAX = 3; // older ones make way
 
 /** Does something for a button, and says beside it what went wrong. A disabled button would lose the focus.
  * `settle` finds out, when the connection is back, what became of a call that broke with it, and says it in a sentence.
+ * `explain` says what an error means here, where that is more than the server can say.
  * @param {import("./app.js").App} app @param {HTMLElement} button @param {() => Promise<unknown>} work
- * @param {{ settle?: () => Promise<string> }} [options] @returns {Promise<boolean>} whether it was done */
-export async function act(app, button, work, { settle } = {}) {
+ * @param {{ settle?: () => Promise<string>, explain?: (error: any) => string | undefined }} [options]
+ * @returns {Promise<boolean>} whether it was done */
+export async function act(app, button, work, { settle, explain } = {}) {
   if (button.ariaDisabled === "true") return false;
   const place = problemPlace(button);
   place.textContent = "";
@@ -23,7 +25,7 @@ export async function act(app, button, work, { settle } = {}) {
     await work();
     return true;
   } catch (error) {
-    report(app, place, error, settle);
+    report(app, place, error, settle, explain);
     return false;
   } finally {
     button.ariaDisabled = null;
@@ -31,34 +33,46 @@ export async function act(app, button, work, { settle } = {}) {
 }
 
 /** Says what went wrong, and later what became of it. @param {import("./app.js").App} app @param {Element} place @param {any} error
- * @param {() => Promise<string>} [settle] */
-export async function report(app, place, error, settle) {
-  const text = (place.textContent = problemOf(error));
+ * @param {() => Promise<string>} [settle] @param {(error: any) => string | undefined} [explain] */
+export async function report(app, place, error, settle, explain) {
+  const text = (place.textContent = explain?.(error) ?? problemOf(error));
   if (error.data?.outcome !== "unknown" || !settle) return;
   try {
     await app.api.connect();
     const outcome = await settle();
     if (place.isConnected && place.textContent === text) place.textContent = outcome;
-    else announce(outcome);
+    else if (outcome) announce(outcome); // it tells of something else by now, or has gone
   } catch {} // still away, or signed out: what was said stands
 }
 
-/** Where the problems of what belongs to an element are told: in its dialog, or else over the page,
- * where they move nothing.
- * @param {Element} element @returns {Element} */
+/** Where the problems of what belongs to an element are told: in the nearest that has a place for them, be it its form or its
+ * dialog, or else over the page, where they move nothing. @param {Element | null} element @returns {Element} */
 export function problemPlace(element) {
-  const found = element.closest("dialog")?.querySelector(".problem");
-  return found ?? /** @type {Element} */ (document.getElementById("problem"));
+  for (let around = element; around; around = around.parentElement) {
+    const found = around.querySelector(":scope > .problem");
+    if (found) return found;
+  }
+  return /** @type {Element} */ (document.getElementById("problem"));
 }
 
 /** Says something that needs no answer; in the topmost dialog, since all else is hidden from screen readers then.
  * @param {string} text */
 export function announce(text) {
-  const toasts = /** @type {HTMLElement} */ ([...document.querySelectorAll("body > .toasts, dialog[open] > .toasts")].at(-1));
+  const toasts = /** @type {HTMLElement} */ ([...document.querySelectorAll("#toasts, dialog[open] > .toasts")].at(-1));
   const toast = h("p", null, text);
-  toasts.append(toast);
-  while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild?.remove();
+  put(toasts, [toast]);
   setTimeout(() => toast.remove(), TOAST_MS);
+}
+
+/** Keeps what was said in a dialog that is going. @param {Element} toasts of the dialog */
+export function keepToasts(toasts) {
+  put(/** @type {Element} */ (document.getElementById("toasts")), [...toasts.children]);
+}
+
+/** @param {Element} toasts @param {Element[]} more */
+function put(toasts, more) {
+  toasts.append(...more);
+  while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild?.remove();
 }
 
 /** Copies a text, and says so on the button. @param {HTMLElement} button @param {string} text @returns {Promise<boolean>} */

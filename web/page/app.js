@@ -66,10 +66,11 @@ export class App {
   #ready({ user, permissions }) {
     const isOther = this.user?.id !== user.id;
     this.user = user;
-    this.#permissionsChanged(permissions);
     setText(at("username"), user.username);
     document.body.dataset.signedIn = "";
-    if (isOther) this.route();
+    if (!isOther) return this.#permissionsChanged(permissions);
+    this.permissions = permissions;
+    this.route();
   }
 
   /** @param {Record<string, boolean>} permissions */
@@ -91,11 +92,11 @@ export class App {
 
   /** @param {string} reason */
   #showSignIn(reason) {
-    if (document.querySelector("tw-sign-in")) return; // the first reason is the one
     closeDialogs(); // one of them may show a secret
     this.user = null;
     this.permissions = {};
     delete document.body.dataset.signedIn;
+    if (document.querySelector("tw-sign-in")) return; // the first reason is the one
     document.title = "Sign in · Tokenwire";
     this.#show(Object.assign(document.createElement("tw-sign-in"), { app: this, reason }));
   }
@@ -124,7 +125,10 @@ export class App {
     const { name: current } = this.#current();
     const links = Object.entries(ROUTES).filter(([, { needs }]) => !needs || this.holds(needs)).map(([name, { title }]) =>
       h("li", null, h("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, title)));
+    const focused = at("navigation").contains(document.activeElement) ? document.activeElement?.getAttribute("href") : null;
     fill(at("navigation"), h("ul", { role: "list" }, links));
+    at("navigation").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (focused) (links.map(({ firstChild }) => firstChild).find((link) => link.getAttribute("href") === focused) ?? at("main")).focus();
   }
 
   /** The address has changed: to another view, or within the one that is shown. */
@@ -148,9 +152,15 @@ export class App {
     try {
       await route.load();
     } catch { // the server is away, and the browser has no copy
-      return this.#show(unloaded(() => this.route()));
+      return this.#showUnloaded();
     }
     if (this.user && this.#current().name === name) this.#show(Object.assign(document.createElement(route.element), { app: this }));
+  }
+
+  #showUnloaded() {
+    const sorry = unloaded(() => this.route());
+    this.#show(sorry);
+    if (this.api.state !== "live") this.api.connect().then(() => sorry.isConnected && this.route(), () => {});
   }
 
   /** @param {HTMLElement} view */

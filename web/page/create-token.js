@@ -44,7 +44,7 @@ export async function createTokenDialog(app, created) {
 }
 
 /** What the user can give: what he holds. @param {import("./app.js").App} app */
-async function heldPermissions(app) {
+export async function heldPermissions(app) {
   return (await app.api.call("/v1/permissions/read")).filter((/** @type {any} */ { id }) => app.holds(id));
 }
 

@@ -1,14 +1,17 @@
 // Dialogs: modal, labelled, closed by Escape, and giving the focus back to where it was.
 
 import { button, h, newId } from "./dom.js";
+import { keepToasts } from "./actions.js";
+import { heirOf } from "./focus.js";
 
 /** Shows a dialog until it is closed. `mayClose` is asked before Escape closes it.
  * @param {{ title: string, class?: string, body: any[], actions: any[], mayClose?: () => boolean }} options
  * @returns {HTMLDialogElement} */
 export function openDialog({ title, class: kind, body, actions, mayClose = () => true }) {
   const id = newId();
-  const toasts = h("div", { class: "toasts", role: "status" });
-  const opener = document.activeElement;
+  const toasts = h("div", { class: "toasts", role: "status" }); // the page's are out of reach while a dialog is open
+  const opener = /** @type {HTMLElement} */ (document.activeElement ?? document.body);
+  const refocus = heirOf(opener);
   /** @type {HTMLDialogElement} */
   const dialog = h("dialog", { "aria-labelledby": id, class: kind },
     h("h2", { id }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions), toasts);
@@ -16,9 +19,10 @@ export function openDialog({ title, class: kind, body, actions, mayClose = () =>
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event)); // browsers let the second one pass
   dialog.addEventListener("close", () => {
-    document.querySelector("body > .toasts")?.append(...toasts.children);
     dialog.remove();
-    if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    keepToasts(toasts);
+    if (opener.isConnected) opener.focus();
+    else refocus(); // what was done may have taken it away
   });
   document.body.append(dialog);
   dialog.showModal();
