@@ -1,9 +1,8 @@
 // A token in the list: made once, and changed in place, so that focus and selection stay where they are.
 
 import { button, fill, h, mark, setAttribute, setText } from "./dom.js";
+import { chips } from "./chips.js";
 import { isExpired, timesOf } from "./words.js";
-
-const CHIPS = 4; // permissions that are named; the rest is counted
 
 /** @typedef {import("../client.js").Token} Token */
 /** @typedef {{ onSwitch: (row: TokenRow) => void, onEdit: (row: TokenRow) => void, onDelete: (row: TokenRow) => void,
@@ -66,11 +65,7 @@ export class TokenRow {
     const key = JSON.stringify([ids, effectivePermissions]);
     if (key === this.#chips) return;
     this.#chips = key;
-    const chip = (/** @type {string} */ id) => (effectivePermissions.includes(id) ? h("span", { class: "chip" }, id)
-      : h("span", { class: "chip idle", title: "You do not hold this permission, so it has no effect" }, id, h("span", { class: "visually-hidden" }, " (no effect: not held)")));
-    const named = ids.slice(0, CHIPS).map((id) => [chip(id), " "]);
-    const rest = ids.length > CHIPS ? h("span", { class: "quiet" }, `and ${ids.length - CHIPS} more`) : null;
-    fill(this.#parts.chips, ids.length ? [named, rest] : h("span", { class: "quiet" }, "No permissions"));
+    fill(this.#parts.chips, chips(ids, (id) => effectivePermissions.includes(id)));
   }
 
   get hasFocus() { return this.element.contains(document.activeElement); }

@@ -6,13 +6,14 @@ import { forEachToken } from "./bulk.js";
 import { createTokenDialog } from "./create-token.js";
 import { deleteTokenDialog, deleteTokensDialog } from "./delete-token.js";
 import { editPermissionsDialog } from "./edit-permissions.js";
+import { choice, searchField, watchEnd } from "./lists.js";
 import { TokenRow } from "./token-row.js";
 import { Tokens } from "./tokens.js";
 import { View } from "./view.js";
 import { count } from "./words.js";
 
 const REREAD_MS = 60_000; // no notification tells that a token was used
-const SETTLE_MS = 250; // typing, and changes that come in a row, are answered once
+const SETTLE_MS = 250; // changes that come in a row are answered once
 
 /** @type {Record<string, [string, import("./tokens.js").Question["orderBy"], boolean]>} */
 const ORDERS = { // of the question that the list asks
@@ -36,7 +37,7 @@ class TokensView extends View {
   #empty = h("div", { class: "empty", hidden: true });
   #heldBar = button("", () => this.#release(), { hidden: true });
   #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
-  #end = new IntersectionObserver((all) => all.at(-1)?.isIntersecting && this.#tokens.more()?.catch(() => {}), { rootMargin: "400px" });
+  #lookForEnd = () => {};
   #picks = h("span", { role: "status" });
   #all = h("input", { type: "checkbox", onclick: () => this.#selectAll() });
   #bulk = h("div", { class: "bulk", hidden: true, role: "group", "aria-label": "Selected tokens" });
@@ -56,33 +57,19 @@ class TokensView extends View {
     this.hear("reset", () => this.#read());
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
     for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
-    this.signal.addEventListener("abort", () => this.#end.disconnect());
+    this.#lookForEnd = watchEnd(this.#more, this.signal, () => this.#tokens.more()?.catch(() => {})); // the button says what is wrong
     this.#read();
   }
 
   #makeTools() {
-    /** @type {any} */ let typing;
-    const search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", dir: "auto", oninput: () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.#ask({ search: search.value.trim() }), SETTLE_MS);
-    } });
-    const select = (/** @type {string} */ label, /** @type {[string, string][]} */ options, /** @type {(value: string) => void} */ fn) => {
-      const element = h("select", { "aria-label": label, onchange: () => fn(element.value) }, options.map(([value, text]) => h("option", { value }, text)));
-      return element;
-    };
-    const states = select("Which tokens", [["", "All"], ["true", "On"], ["false", "Off"]], (value) => this.#ask({ enabled: value ? value === "true" : undefined }));
-    const orders = select("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, text]), (value) => {
+    const search = searchField("Search by name", (text) => this.#ask({ search: text }), { dir: "auto" });
+    const states = choice("Which tokens", [["", "All"], ["true", "On"], ["false", "Off"]], (value) => this.#ask({ enabled: value ? value === "true" : undefined }));
+    const orders = choice("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, String(text)]), (value) => {
       const [, orderBy, desc] = ORDERS[value];
       this.#ask({ orderBy, desc });
     });
     fill(this.#tools, h("label", { class: "check" }, this.#all, h("span", { class: "visually-hidden" }, "Select all that are shown")),
       h("div", { class: "grow" }, search), h("div", null, states), h("div", null, orders));
-  }
-
-  /** Reads on when the end of the list is in sight. The observer tells only of changes, so it is asked anew after each draw. */
-  #watchEnd() {
-    this.#end.disconnect();
-    if (!this.signal.aborted) this.#end.observe(this.#more);
   }
 
   // Reading and drawing.
@@ -149,7 +136,7 @@ class TokensView extends View {
     arrange(this.#list, tokens.map((token) => this.#row(token).element));
     if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
     this.#more.hidden = !this.#tokens.hasMore;
-    this.#watchEnd();
+    this.#lookForEnd();
     this.#showEmpty(tokens.length === 0);
     this.#selectionChanged();
   }
@@ -161,12 +148,10 @@ class TokensView extends View {
       if (known.token !== token) known.show(token);
       return known;
     }
-    const row = new TokenRow(token, {
+    return new TokenRow(token, {
       onSwitch: (one) => this.#switch(one), onSelect: (one, shift) => this.#select(one, shift), onDelete: (one) => this.#delete(one),
       onEdit: (one) => editPermissionsDialog(this.app, one.token, (changed) => this.#take(changed)),
     });
-    this.#rows.set(token.id, row);
-    return row;
   }
 
   /** @param {boolean} isEmpty */
@@ -206,12 +191,9 @@ class TokensView extends View {
 
   /** @param {TokenRow} row */
   #delete(row) {
-    const after = [...this.#rows.values()];
-    const neighbour = /** @type {HTMLElement | null} */ (row.element.nextElementSibling ?? row.element.previousElementSibling);
     deleteTokenDialog(this.app, row.token, () => {
       this.#tokens.hear("deleted", { tokenId: row.token.id });
       this.#place(this.#tokens.all);
-      after.find(({ element }) => element === neighbour)?.switch.focus();
     });
   }
 

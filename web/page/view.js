@@ -4,6 +4,9 @@ import { h, setText } from "./dom.js";
 import { problemOf } from "./words.js";
 
 const RETRY_MS = 5_000; // after a read that failed
+const WAITING = "There is no connection just now. This is read as soon as it is back.";
+
+const REREAD_MS = 60_000; // of what no notification tells
 
 /** @typedef {import("./app.js").App} App */
 
@@ -53,20 +56,33 @@ export class View extends HTMLElement {
   }
 
   /** Reads what the view shows. Where that fails, `status` says so, and it is tried again; a later read takes the place of that.
-   * @param {HTMLElement} status @param {() => Promise<void>} read */
+   * @param {HTMLElement} status @param {() => Promise<unknown>} read */
   async attempt(status, read) {
+    const tell = (/** @type {string} */ text) => {
+      status.hidden = false;
+      setText(status, text);
+    };
     clearTimeout(this.#retry);
+    if (this.app.api.state !== "live") tell(WAITING);
     try {
       await read();
       status.hidden = true;
     } catch (error) {
       if (this.signal.aborted) return;
-      status.hidden = false;
-      setText(status, `${problemOf(error)} Trying again…`);
+      tell(`${problemOf(error)} Trying again…`);
       await this.app.api.connect().catch(() => {});
       clearTimeout(this.#retry);
       if (!this.signal.aborted) this.#retry = setTimeout(() => this.attempt(status, read), RETRY_MS);
     }
+  }
+
+  /** Reads anew what no notification tells of: every so often while it is looked at, when it is looked at again, and when
+   * the connection is back. @param {() => void} read */
+  keepFresh(read) {
+    const again = () => this.app.api.state === "live" && read();
+    this.every(REREAD_MS, again);
+    this.hear("/v1/session/ready", again);
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && again(), { signal: this.signal });
   }
 
   /** The view's title, which takes the focus when the view is shown. @param {string} text @param {...any} beside */
