@@ -3,7 +3,7 @@
 import { button, fill, h, newId, setText } from "./dom.js";
 import { count } from "./words.js";
 
-/** @typedef {{ id: string, name?: string, description?: string, idle?: boolean }} Item idle: given, but not held by the owner */
+/** @typedef {{ id: string, name?: string, description?: string, idle?: boolean }} Item idle: it cannot be given, only taken away; by default because the owner does not hold it */
 
 export class PermissionMatrix extends HTMLElement {
   /** @type {Map<string, { element: any, box: any, note: any, item: Item }>} */ #rows = new Map();
@@ -66,7 +66,7 @@ export class PermissionMatrix extends HTMLElement {
 
   /** @param {Item} item */
   #makeRow(item) {
-    const hint = h("small", { id: newId() }, item.idle ? "Not held by the owner: it has no effect, and can only be taken away." : item.description);
+    const hint = h("small", { id: newId() }, item.description ?? (item.idle && "Not held by the owner: it has no effect, and can only be taken away."));
     const box = h("input", { type: "checkbox", checked: this.#saved.has(item.id), "aria-describedby": hint.id, onchange: () => this.#changed() });
     const note = h("span", { class: "badge", hidden: true });
     const element = h("li", null, h("label", { class: "check" }, box,
@@ -99,8 +99,8 @@ export class PermissionMatrix extends HTMLElement {
   }
 }
 
-/** @param {Item[]} items @returns {Map<string, Item[]>} */
-function byGroup(items) {
+/** By the part before the colon. @template {{ id: string }} T @param {T[]} items @returns {Map<string, T[]>} */
+export function byGroup(items) {
   const groups = new Map();
   for (const item of items) {
     const name = item.id.includes(":") ? item.id.slice(0, item.id.indexOf(":")) : "general";

@@ -1,0 +1,43 @@
+// A user in the list: made once, and changed in place, so that focus and selection stay where they are.
+
+import { button, fill, h, setAttribute, setText } from "./dom.js";
+import { chips } from "./chips.js";
+import { when } from "./words.js";
+
+/** @typedef {import("./user-dialogs.js").User} User */
+/** @typedef {{ onSwitch: (row: UserRow) => void, onPermissions: (row: UserRow) => void, onSessions: (row: UserRow) => void,
+ *   onPassword: (row: UserRow) => void, onDelete: (row: UserRow) => void }} Handlers */
+
+export class UserRow {
+  /** @type {User} */ user;
+  /** What the switch was set to, until the server has answered. @type {boolean | null} */ wanted = null;
+  #text = h("span", { "aria-hidden": "true" });
+  #chips = h("p", { class: "chips" });
+
+  /** @param {User} user @param {boolean} isMe @param {Handlers} handlers */
+  constructor(user, isMe, handlers) {
+    const { username, createdAt } = user;
+    const action = (/** @type {string} */ text, /** @type {string} */ label, /** @type {(row: UserRow) => void} */ fn) =>
+      button(text, () => fn(this), { class: "small", "aria-label": `${label} ${username}` });
+    this.switch = h("button", { type: "button", class: "switch small", role: "switch", "aria-label": `${username}: enabled`, onclick: () => handlers.onSwitch(this) },
+      h("span", { class: "knob", "aria-hidden": "true" }), this.#text);
+    this.element = h("li", { class: "entry user" },
+      h("div", { class: "who" }, h("h3", null, h("bdi", null, username), isMe && [" ", h("span", { class: "badge good" }, "you")]),
+        h("p", { class: "quiet" }, `Created ${when(createdAt)}`)),
+      this.#chips,
+      h("div", { class: "row actions" }, this.switch, action("Permissions", "Permissions of", handlers.onPermissions), action("Sessions", "Sessions of", handlers.onSessions),
+        action("Password", "Password of", handlers.onPassword), action("Delete", "Delete", handlers.onDelete)));
+    this.show(user);
+  }
+
+  /** @param {User} user */
+  show(user) {
+    if (JSON.stringify(user.permissions) !== JSON.stringify(this.user?.permissions)) fill(this.#chips, chips(Object.keys(user.permissions)));
+    this.user = user;
+    const enabled = this.wanted ?? user.enabled;
+    setText(this.#text, enabled ? "On" : "Off");
+    setAttribute(this.switch, "aria-checked", String(enabled));
+    setAttribute(this.switch, "aria-busy", this.wanted === null ? null : "true");
+    this.element.classList.toggle("off", !enabled);
+  }
+}
