@@ -3,7 +3,6 @@
 import { button, fill, h, labelled } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { signOutEverywhereDialog } from "./end-sessions.js";
-import { persistently } from "./lists.js";
 import { NewPassword } from "./new-password.js";
 import { View } from "./view.js";
 import { duration } from "./words.js";
@@ -20,13 +19,11 @@ class AccountView extends View {
   #new = new NewPassword("New password");
   #again = h("input", { type: "password", autocomplete: "new-password", required: true });
   #save = h("button", { class: "primary" }, "Change password");
-  /** @type {(read: () => Promise<unknown>) => Promise<void>} */ #persistently;
 
   show() {
-    this.#persistently = persistently(this, this.#status);
     this.#sessions.app = this.app;
     const signOut = button("Sign out", () => this.app.signOut(signOut));
-    this.append(...this.heading("Account", signOut), this.#who(), this.#passwordForm(), this.#sessionList());
+    this.append(this.heading("Account", signOut), this.#who(), this.#passwordForm(), this.#sessionList());
     const again = () => this.#readPermissions();
     this.hear("/v1/session/permissions-changed", again);
     this.hear("/v1/session/ready", again);
@@ -39,7 +36,7 @@ class AccountView extends View {
   }
 
   #readPermissions() {
-    return this.#persistently(async () => {
+    return this.attempt(this.#status, async () => {
       const all = await this.app.api.call("/v1/permissions/read");
       const held = all.filter((/** @type {any} */ { id }) => this.app.holds(id));
       const item = (/** @type {any} */ { id, name, description }) =>

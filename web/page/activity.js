@@ -5,6 +5,7 @@ import { ActivityRow } from "./activity-row.js";
 import { heldBefore, KINDS, textOf, titleOf } from "./changes.js";
 import { arrange, button, fill, h, mark, setText } from "./dom.js";
 import { Feed, MAX_ENTRIES, NOTIFICATIONS } from "./feed.js";
+import { choice, searchField, watchEnd } from "./lists.js";
 import { Numbers } from "./numbers.js";
 import { TokenNames } from "./token-names.js";
 import { View } from "./view.js";
@@ -13,7 +14,6 @@ import { count, dayOf } from "./words.js";
 const TICK_MS = 15_000; // “2 minutes ago” grows old
 const RECOUNT_MS = 60_000; // days begin, and tokens expire, without a notification
 const DRAW_MS = 100;
-const SETTLE_MS = 250; // typing is answered once
 const TELL_MS = 2_000; // for those who hear the page: not each of many changes
 const MARKED_MAX = 20; // of many at once none is seen
 
@@ -23,6 +23,7 @@ class ActivityView extends View {
   /** @type {Feed} */ #feed;
   /** @type {TokenNames} */ #names;
   #numbers = new Numbers(this);
+  #lookForEnd = () => {};
   /** @type {Map<string, ActivityRow>} */ #rows = new Map();
   /** @type {Map<string, { element: HTMLElement, list: HTMLElement }>} */ #days = new Map();
   /** Of the session that this page is in. @type {string | null} */ #sessionId = null;
@@ -41,16 +42,15 @@ class ActivityView extends View {
   #empty = h("div", { class: "empty", hidden: true });
   #more = button("Show older", () => act(this.app, this.#more, () => this.#feed.more()), { hidden: true });
   #end = h("p", { class: "quiet" });
-  #field = h("input", { type: "search", placeholder: "Search by token, user or permission", "aria-label": "Search by token, user or permission", dir: "auto",
-    oninput: () => this.soon("search", SETTLE_MS, () => this.#filter()) });
-  #select = h("select", { "aria-label": "Which changes", onchange: () => this.#filter() }, Object.entries(KINDS).map(([value, text]) => h("option", { value }, text)));
+  #field = searchField("Search by token, user or permission", () => this.#filter(), { dir: "auto" });
+  #select = choice("Which changes", Object.entries(KINDS), () => this.#filter());
 
   show() {
     this.#feed = new Feed(this.app.api, () => this.#draw());
     this.#names = new TokenNames(this.app.api, () => this.#draw());
     const tools = h("div", { class: "row tools", role: "search", "aria-label": "Changes" }, h("div", { class: "grow" }, this.#field), h("div", null, this.#select));
     this.append(this.heading("Activity", this.#pause), this.#offline, this.#numbers.element, tools, this.#status, this.#told, this.#empty,
-      h("div", null, h("div", { class: "held-place" }, this.#heldBar), this.#list),      h("div", { class: "row" }, this.#more, this.#end));
+      h("div", null, h("div", { class: "held-place" }, this.#heldBar), this.#list), h("div", { class: "row" }, this.#more, this.#end));
     for (const method of NOTIFICATIONS) this.hear(method, (params) => this.#hear(method, params));
     this.hear("/v1/session/ready", () => this.#connected());
     const tellOffline = () => (this.#offline.hidden = this.app.api.state === "live");
@@ -59,25 +59,9 @@ class ActivityView extends View {
     this.hear("reset", () => this.#read());
     this.every(TICK_MS, () => this.#draw());
     this.every(RECOUNT_MS, () => this.#countIfSeen());
-    this.#watchEnd();
+    this.#lookForEnd = watchEnd(this.#more, this.signal, () => this.#feed.hasMore && this.#feed.more().catch(() => {})); // the button is there to try again
     this.#connected();
     this.#read();
-  }
-
-  /** Reads on when the end of the list comes into sight, and while it stays there. */
-  #watchEnd() {
-    const observer = new IntersectionObserver(async ([{ isIntersecting }]) => {
-      if (!isIntersecting || !this.#feed.hasMore) return;
-      try {
-        await this.#feed.more();
-      } catch { // the button is there to try again
-        return;
-      }
-      observer.unobserve(this.#more);
-      observer.observe(this.#more);
-    }, { rootMargin: "400px" });
-    observer.observe(this.#more);
-    this.signal.addEventListener("abort", () => observer.disconnect());
   }
 
   #read() { return this.attempt(this.#status, () => this.#feed.read()); }
@@ -219,6 +203,7 @@ class ActivityView extends View {
     this.#heldBar.hidden = !held;
     setText(this.#heldBar, `${held.toLocaleString("en")} new: show`);
     this.#more.hidden = !hasMore;
+    this.#lookForEnd();
     const last = isFull ? `The newest ${count(MAX_ENTRIES, "change")} are here; older ones make way.` : isCutOff ? "What is older is no longer kept." : "That is all that is kept.";
     setText(this.#end, hasMore || !all ? "" : last);
     this.#empty.hidden = shown > 0;

@@ -1,12 +1,12 @@
 // The view of the catalogue: every permission that there is, and who has it. For administrators. No notification tells of it,
 // so it reads anew what may have changed.
 
-import { button, h, labelled, setText } from "./dom.js";
+import { arrange, button, h, labelled, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { confirmDialog, openDialog } from "./dialog.js";
 import { heirOf } from "./focus.js";
 import { countHolders, holdersDialog } from "./holders.js";
-import { persistently, place, searchField } from "./lists.js";
+import { searchField } from "./lists.js";
 import { holdTo, PERMISSION, ruleOf } from "./names.js";
 import { byGroup } from "./permission-matrix.js";
 import { View } from "./view.js";
@@ -26,17 +26,15 @@ class CatalogueView extends View {
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
   #numbers = h("p", { class: "quiet", role: "status" });
   #empty = h("div", { class: "empty", hidden: true }, h("h3", null, "No permission fits that."), h("p", { class: "quiet" }, "Try other words, or make it with “New permission”."));
-  /** @type {(read: () => Promise<unknown>) => Promise<void>} */ #persistently;
 
   show() {
-    this.#persistently = persistently(this, this.#status);
     const refresh = button("Refresh", () => act(this.app, refresh, () => this.#read()));
     const create = button("New permission", () => this.#create(), { class: "primary" });
     const search = searchField("Search by id, name or description", (text) => {
       this.#search = text.toLowerCase();
       this.#draw();
     }, { dir: "auto" });
-    this.append(...this.heading("Permissions", refresh, create),
+    this.append(this.heading("Permissions", refresh, create),
       h("p", { class: "quiet" }, "What users can be allowed to do, and can allow their tokens to do."),
       h("div", { role: "search", "aria-label": "Permissions" }, search), this.#numbers, this.#status, this.#empty, this.#list);
     this.keepFresh(() => this.#read());
@@ -44,7 +42,7 @@ class CatalogueView extends View {
   }
 
   #read() {
-    return this.#persistently(async () => {
+    return this.attempt(this.#status, async () => {
       this.#all = await this.app.api.call("/v1/permissions/read");
       if (!this.signal.aborted) this.#draw();
     });
@@ -58,11 +56,11 @@ class CatalogueView extends View {
     const rows = new Map(this.#all.map((permission) => [permission.id, this.#row(permission)]));
     const sections = [...byGroup(found)].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, permissions]) => {
       const { element, list } = this.#group(name);
-      place(list, permissions.map(({ id }) => /** @type {any} */ (rows.get(id)).element));
+      arrange(list, permissions.map(({ id }) => /** @type {any} */ (rows.get(id)).element));
       return element;
     });
     this.#rows = rows;
-    place(this.#list, sections);
+    arrange(this.#list, sections);
     refocus?.();
     this.#empty.hidden = found.length > 0;
     setText(this.#numbers, this.#search ? `${found.length} of ${count(this.#all.length, "permission")}` : count(this.#all.length, "permission"));

@@ -38,13 +38,14 @@ export async function holdersDialog(app, id) {
     status.hidden = pages.all.length > 0;
     setText(status, "Nobody has it.");
     more.hidden = !pages.hasMore;
+    lookForEnd();
   };
   const readOn = async () => (await pages.more()) && draw();
   const more = button("Show more", () => act(app, more, readOn), { hidden: true });
   const again = button("Try again", () => read(again), { hidden: true });
   const dialog = openDialog({ title: `Who has ${id}`, body: [status, list, h("div", { class: "row" }, more, again)], actions: [button("Done", () => dialog.close())] });
   dialog.addEventListener("close", () => closed.abort());
-  watchEnd(more, closed.signal, () => readOn().catch(() => {})); // the button says what is wrong
+  const lookForEnd = watchEnd(more, closed.signal, () => readOn().catch(() => {})); // the button says what is wrong
 
   /** @param {HTMLElement} from */
   async function read(from) {

@@ -5,7 +5,7 @@ const LETTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const GROUPS = 4;
 const GROUP = 6; // 24 of 57 letters are 140 bits
 
-/** @param {(bytes: Uint8Array) => Uint8Array} [random] fills it with random bytes
+/** @param {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} [random] fills it with random bytes
  * @returns {string} such as “Wm4kTz-…”: in groups, to be read out */
 export function generatePassword(random = (bytes) => crypto.getRandomValues(bytes)) {
   const letter = () => LETTERS[below(LETTERS.length, random)];
@@ -15,7 +15,7 @@ export function generatePassword(random = (bytes) => crypto.getRandomValues(byte
 
 /** A random number from 0 to `limit` - 1, each as likely as any other: a byte beyond the last whole multiple of the limit is
  * thrown away, since the remainder of all 256 would favour the first ones.
- * @param {number} limit at most 256 @param {(bytes: Uint8Array) => Uint8Array} random */
+ * @param {number} limit at most 256 @param {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} random */
 export function below(limit, random) {
   const end = 256 - (256 % limit);
   for (;;) {

@@ -1,10 +1,9 @@
 // A user's sessions: one's own, or, for an administrator, somebody's.
 
-import { button, h, setText } from "./dom.js";
+import { arrange, button, h, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { agentWords } from "./agent.js";
 import { heirOf } from "./focus.js";
-import { persistently, place } from "./lists.js";
 import { View } from "./view.js";
 import { when } from "./words.js";
 
@@ -18,16 +17,14 @@ export class Sessions extends View {
   #list = h("ul", { class: "entries", role: "list", "aria-label": "Sessions" });
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
   #none = h("p", { class: "quiet", hidden: true }, "They are not signed in anywhere.");
-  /** @type {(read: () => Promise<unknown>) => Promise<void>} */ #persistently;
 
   show() {
-    this.#persistently = persistently(this, this.#status);
     this.append(this.#status, this.#none, this.#list);
     this.keepFresh(() => this.read());
     this.read();
   }
 
-  read() { return this.#persistently(() => this.#read()); }
+  read() { return this.attempt(this.#status, () => this.#read()); }
 
   async #read() {
     const { sessions } = await this.app.api.call("/v1/sessions/read", this.userId ? { userId: this.userId } : undefined);
@@ -41,7 +38,7 @@ export class Sessions extends View {
     const { activeElement } = document;
     const refocus = activeElement && this.#list.contains(activeElement) ? heirOf(activeElement) : undefined;
     this.#rows = rows;
-    place(this.#list, [...rows.values()].map(({ element }) => element));
+    arrange(this.#list, [...rows.values()].map(({ element }) => element));
     refocus?.();
     this.#none.hidden = rows.size > 0;
   }

@@ -1,8 +1,8 @@
 // The view of all users, for administrators. No notification tells of users, so it reads anew what may have changed.
 
-import { button, fill, h, setText } from "./dom.js";
+import { arrange, button, fill, h, setText } from "./dom.js";
 import { act } from "./actions.js";
-import { choice, persistently, place, searchField, watchEnd } from "./lists.js";
+import { choice, searchField, watchEnd } from "./lists.js";
 import { Pages } from "./pages.js";
 import { createUserDialog, deleteUserDialog, lastAdministrator, readUser, sessionsDialog, setPasswordDialog, switchOffMyselfDialog } from "./user-dialogs.js";
 import { userPermissionsDialog } from "./user-permissions.js";
@@ -25,28 +25,27 @@ class UsersView extends View {
   #question = { search: "", state: "", order: "name" };
   /** @type {Pages<User>} */ #users = new Pages((after) => this.#fetch(after), ({ id }) => id);
   /** @type {Map<string, UserRow>} */ #rows = new Map();
+  #lookForEnd = () => {};
   #isLate = false; // the list has another order than it shows
   #list = h("ul", { class: "entries", role: "list" });
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
   #numbers = h("p", { class: "quiet", role: "status" });
   #empty = h("div", { class: "empty", hidden: true }, h("h3", null, "No user fits that."), h("p", { class: "quiet" }, "Try other words, or show all of them."));
   #more = button("Show more", () => act(this.app, this.#more, () => this.#readOn()), { hidden: true });
-  /** @type {(read: () => Promise<unknown>) => Promise<void>} */ #persistently;
 
   show() {
-    this.#persistently = persistently(this, this.#status);
     const refresh = button("Refresh", () => act(this.app, refresh, () => this.#read()));
     const create = button("New user", () => createUserDialog(this.app, () => this.#read()), { class: "primary" });
     const tools = h("div", { class: "row tools", role: "search", "aria-label": "Users" },
       h("div", { class: "grow" }, searchField("Search by name", (search) => this.#ask({ search }), { autocapitalize: "none", spellcheck: "false" })),
       h("div", null, choice("Which users", [["", "All"], ["true", "On"], ["false", "Off"]], (state) => this.#ask({ state }))),
       h("div", null, choice("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, text]), (order) => this.#ask({ order }))));
-    this.append(...this.heading("Users", refresh, create), tools, this.#numbers, this.#status, this.#empty, this.#list, h("div", { class: "row" }, this.#more));
+    this.append(this.heading("Users", refresh, create), tools, this.#numbers, this.#status, this.#empty, this.#list, h("div", { class: "row" }, this.#more));
     this.keepFresh(() => this.#read());
     for (const leave of ["pointerleave", "focusout"]) {
       this.#list.addEventListener(leave, () => requestAnimationFrame(() => this.#isLate && !this.#isHeld() && this.#place()));
     }
-    watchEnd(this.#more, this.signal, () => this.#readOn().catch(() => {})); // the button says what is wrong
+    this.#lookForEnd = watchEnd(this.#more, this.signal, () => this.#readOn().catch(() => {})); // the button says what is wrong
     this.#ask({});
   }
 
@@ -64,10 +63,10 @@ class UsersView extends View {
   /** @param {object} question */
   #ask(question) {
     this.#question = { ...this.#question, ...question };
-    return this.#persistently(async () => (await this.#users.ask()) && this.#place());
+    return this.attempt(this.#status, async () => (await this.#users.ask()) && this.#place());
   }
 
-  #read() { return this.#persistently(async () => (await this.#users.read()) && this.#draw()); }
+  #read() { return this.attempt(this.#status, async () => (await this.#users.read()) && this.#draw()); }
   async #readOn() { return (await this.#users.more()) && this.#place(); }
 
   /** Whether something of the list is under the pointer or has the focus: then nothing in it may move. */
@@ -86,7 +85,7 @@ class UsersView extends View {
     const hadFocus = this.#list.contains(document.activeElement);
     const users = this.#users.all;
     this.#rows = new Map(users.map((user) => [user.id, this.#row(user)]));
-    place(this.#list, [...this.#rows.values()].map(({ element }) => element));
+    arrange(this.#list, [...this.#rows.values()].map(({ element }) => element));
     if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
     this.#isLate = false;
     this.#tell();
@@ -95,6 +94,7 @@ class UsersView extends View {
   #tell() {
     const { all, hasMore, isRead } = this.#users;
     this.#more.hidden = !hasMore;
+    this.#lookForEnd();
     this.#empty.hidden = !isRead || all.length > 0;
     setText(this.#numbers, all.length ? `${hasMore ? "The first " : ""}${count(all.length, "user")}` : "");
   }
