@@ -151,7 +151,7 @@ func TestSignInRefused(t *testing.T) {
 		for range 6 {
 			b.fill("textbox", "Password", "wrong password")
 			b.press("Enter")
-			b.until("to be answered", func() error { return b.ask(nil, "is", []step{{"button", "Sign in"}}, "enabled") })
+			b.seeState("button", "Sign in", "enabled")
 		}
 		b.seeText("Too many attempts. Try again in")
 		b.shot("sign-in-refused")

@@ -135,6 +135,7 @@ export class App {
   moved() {
     const shown = at("main").firstElementChild;
     if (!(shown instanceof View) || shown.localName !== this.#current().route.element) return this.route();
+    this.#drawNavigation();
     closeDialogs();
     fill(at("problem"));
     shown.moved();
@@ -149,12 +150,10 @@ export class App {
     fill(at("problem"));
     document.title = `${route.title} · Tokenwire`;
     if (route.needs && !this.holds(route.needs)) return this.#show(refusal(route));
-    try {
-      await route.load();
-    } catch { // the server is away, and the browser has no copy
-      return this.#showUnloaded();
-    }
-    if (this.user && this.#current().name === name) this.#show(Object.assign(document.createElement(route.element), { app: this }));
+    const isLoaded = await route.load().then(() => true, () => false);
+    if (!this.user || this.#current().name !== name) return; // signed out, or gone on, meanwhile
+    if (isLoaded) this.#show(Object.assign(document.createElement(route.element), { app: this }));
+    else this.#showUnloaded(); // the server is away, and the browser has no copy
   }
 
   #showUnloaded() {
@@ -191,7 +190,6 @@ const app = new App();
 /** @type {import("./connection.js").Connection} */ (at("connection")).api = app.api;
 at("sign-out").addEventListener("click", ({ currentTarget }) => app.signOut(/** @type {HTMLElement} */ (currentTarget)));
 at("problem-seen").addEventListener("click", () => (fill(at("problem")), at("main").focus()));
-addEventListener("hashchange", () => app.route());
 addEventListener("hashchange", () => app.moved());
 addEventListener("unhandledrejection", () => announce("Something in the page went wrong. Reload it if it misbehaves."));
 app.begin();
