@@ -80,7 +80,6 @@ export class TokenRow {
     this.isGone = true;
     this.element.classList.add("gone");
     for (const control of this.element.querySelectorAll("button, input")) control.ariaDisabled = "true"; // and keeps the focus
-    this.#parts.state.hidden = false;
-    setText(this.#parts.state, "Deleted");
+    setText(this.#parts.times, "Deleted"); // in the place of something longer: the row must not grow
   }
 }

@@ -33,7 +33,7 @@ class TokensView extends View {
 
   #list = h("ul", { class: "tokens", role: "list" });
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
-  #numbers = h("p", { class: "quiet" });
+  #numbers = h("p", { class: "quiet numbers" });
   #empty = h("div", { class: "empty", hidden: true });
   #heldBar = button("", () => this.#release(), { hidden: true });
   #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
@@ -131,9 +131,8 @@ class TokensView extends View {
   /** @param {Token[]} tokens */
   #place(tokens) {
     const hadFocus = this.#list.contains(document.activeElement);
-    const wanted = new Set(tokens.map(({ id }) => id));
-    for (const id of this.#rows.keys()) if (!wanted.has(id)) this.#rows.delete(id);
-    arrange(this.#list, tokens.map((token) => this.#row(token).element));
+    this.#rows = new Map(tokens.map((token) => [token.id, this.#row(token)]));
+    arrange(this.#list, [...this.#rows.values()].map(({ element }) => element));
     if (hadFocus && !this.#list.contains(document.activeElement)) this.querySelector("h2")?.focus();
     this.#more.hidden = !this.#tokens.hasMore;
     this.#lookForEnd();
@@ -249,7 +248,7 @@ class TokensView extends View {
   #forSelected(tokens, call) {
     return act(this.app, this.#bulk, async () => {
       const failed = await forEachToken(tokens, call, (text) => setText(this.#picks, text));
-      this.#selectionChanged();
+      this.#place(this.#tokens.all);
       problemPlace(this.#bulk).textContent = failed.join(" ");
       announce(`${count(tokens.length - failed.length, "token")} done${failed.length ? `, ${failed.length} not` : ""}.`);
     });
