@@ -190,6 +190,17 @@ func (c *change) ends(id string) error {
 	return c.good(c.forUpdate())
 }
 
+// takes notes that the change is about to take permissions from a user or token whose rows it holds. Where that is the actor,
+// and he needs one of them for this very change, stillGood could not tell any more whether he held it: that is asked here.
+func (c *change) takes(id string, permissions []string) error {
+	needs := c.by.Needs
+	if c.by.Identity == nil || id != c.by.Credential.ID && id != c.by.UserID || !slices.Contains(permissions, needs) {
+		return nil
+	}
+	c.by.Needs = ""
+	return c.require(needs)
+}
+
 // rowsPerInsert keeps a statement below the databases' limit of 32,766 variables, with the widest table in mind.
 const rowsPerInsert = 500
 

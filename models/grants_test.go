@@ -156,3 +156,38 @@ func checkGrants(t *testing.T, store *models.Store, who models.Actor) {
 		}
 	}
 }
+
+// Taking away is always allowed, also what one needs for the taking itself. Whoever has lost it before is refused.
+func TestTakingFromOneself(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		store, admin := open(t, url)
+		ctx := t.Context()
+		boss := needing(makeUser(t, store, admin, "boss", models.PermissionAdmin, models.PermissionManage), models.PermissionAdmin)
+		token, secret, err := store.CreateToken(ctx, again(boss), "self", models.CreateTokenOptions{
+			Permissions: models.Grants{models.PermissionAdmin: true, models.PermissionManage: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		byToken := authenticate(t, store, secret)
+		if _, err := store.UpdateTokenPermissions(ctx, needing(again(byToken), models.PermissionManage), token.ID, models.Grants{models.PermissionManage: false}, models.ChangeOptions{}); err != nil {
+			t.Error("a token takes tokens:manage from itself:", err)
+		}
+		_, err = store.UpdateTokenPermissions(ctx, needing(again(byToken), models.PermissionManage), token.ID, models.Grants{models.PermissionAdmin: false}, models.ChangeOptions{})
+		wantCode(t, err, models.Forbidden)
+
+		if _, err := store.UpdateUserPermissions(ctx, needing(again(byToken), models.PermissionAdmin), boss.UserID, models.Grants{models.PermissionAdmin: false}); err != nil {
+			t.Error("an administrator takes admin from himself:", err)
+		}
+		_, err = store.UpdateUserPermissions(ctx, needing(again(boss), models.PermissionAdmin), boss.UserID, models.Grants{models.PermissionManage: false})
+		wantCode(t, err, models.Forbidden)
+		_, err = store.UpdateUserPermissions(ctx, needing(again(admin), models.PermissionAdmin), admin.UserID, models.Grants{models.PermissionAdmin: false})
+		wantCode(t, err, models.Conflict)
+	})
+}
+
+// needing is the actor as the door lets him in to a method that takes a permission.
+func needing(by models.Actor, permission string) models.Actor {
+	by.Needs = permission
+	return by
+}

@@ -222,6 +222,9 @@ func (c *change) setTokenPermissions(token *Token, add, take []string) error {
 	if len(add)+len(take) == 0 {
 		return nil
 	}
+	if err := c.takes(token.ID, take); err != nil {
+		return err
+	}
 	if err := c.insertTokenPermissions(token.ID, add); err != nil {
 		return err
 	}

@@ -241,6 +241,9 @@ func (c *change) setUserPermissions(userID string, add PermissionSet, take []str
 	if len(add)+len(take) == 0 {
 		return nil
 	}
+	if err := c.takes(userID, take); err != nil {
+		return err
+	}
 	if err := c.insertUserPermissions(userID, add.Sorted()); err != nil {
 		return err
 	}
