@@ -53,19 +53,19 @@ func (s *Store) change(ctx context.Context, by Actor, f func(c *change) error) e
 	return err
 }
 
-// by is who made a change, as its events tell it. The credential is told to its own user only.
-type by struct {
+// By is who made a change, as its events tell it. The credential is told to its own user only.
+type By struct {
 	UserID     string      `json:"userId"`
 	Username   string      `json:"username"`
-	Credential *Credential `json:"credential,omitzero"`
+	Credential *Credential `json:"credential,omitzero" doc:"only if it is the same user's as is being told"`
 }
 
 // record adds an event to userID's feed. params is a struct; position, time and by are added to it.
 func (c *change) record(userID, method, tokenID string, params any) error {
 	event := Event{UserID: userID, ChangeID: c.by.ChangeID, Method: method, TokenID: tokenID, Time: c.now}
-	var who *by
+	var who *By
 	if c.by.Identity != nil {
-		who = &by{UserID: c.by.UserID, Username: c.by.Username}
+		who = &By{UserID: c.by.UserID, Username: c.by.Username}
 		if c.by.UserID == userID && c.by.Credential.ID != "" { // who signs in has none yet
 			who.Credential = &c.by.Credential
 		}

@@ -48,13 +48,16 @@ func (g *Grants) UnmarshalJSON(b []byte) error {
 
 // Schema is the JSON Schema of Grants.
 func (Grants) Schema() string {
-	return `{"type":"object","additionalProperties":{"type":"boolean"},"description":"permissions by id: true gives, false takes"}`
+	return `{"type":"object","additionalProperties":{"type":"boolean"},"propertyNames":` + permissionKey + `,"description":"permissions by id: true gives, false takes"}`
 }
 
 // Schema is the JSON Schema of PermissionSet.
 func (PermissionSet) Schema() string {
-	return `{"type":"object","additionalProperties":{"const":true},"description":"permissions by id"}`
+	return `{"type":"object","additionalProperties":{"const":true},"propertyNames":` + permissionKey + `,"description":"a set of permissions by id; what is not in it is not given"}`
 }
+
+// permissionKey is the JSON Schema of the names in an object of permissions.
+const permissionKey = `{"pattern":"` + permissionForm + `","description":"the id of a permission, as /v1/permissions/read lists them"}`
 
 // and returns what is in both sets.
 func (p PermissionSet) and(q PermissionSet) PermissionSet {

@@ -61,7 +61,7 @@ func (o *OrderBy) UnmarshalJSON(b []byte) error {
 
 // Schema is the JSON Schema of OrderBy.
 func (OrderBy) Schema() string {
-	return `{"description":"a column, or columns with directions","oneOf":[{"type":"string"},{"type":"array","minItems":1,"maxItems":4,"items":{"type":"array","prefixItems":[{"type":"string"},{"enum":["asc","desc"]}],"minItems":2,"maxItems":2}}]}`
+	return `{"description":"a column, or up to 4 columns with directions: createdAt, enabled; name, lastUsedAt of tokens; username of users. Newest first by default","oneOf":[{"type":"string"},{"type":"array","minItems":1,"maxItems":4,"items":{"type":"array","items":[{"type":"string"},{"enum":["asc","desc"]}],"minItems":2,"maxItems":2}}]}`
 }
 
 // Match is a condition on a text: in JSON "x" for equal, or ["like", "x"] for contains, without regard to case.
@@ -85,7 +85,7 @@ func (m *Match) UnmarshalJSON(b []byte) error {
 
 // Schema is the JSON Schema of Match.
 func (Match) Schema() string {
-	return `{"description":"equal to the text, or [\"like\", text]: contains it, without regard to case","oneOf":[{"type":"string"},{"type":"array","prefixItems":[{"const":"like"},{"type":"string"}],"minItems":2,"maxItems":2}]}`
+	return `{"description":"equal to the text, or [\"like\", text]: contains it, without regard to case","oneOf":[{"type":"string"},{"type":"array","items":[{"const":"like"},{"type":"string"}],"minItems":2,"maxItems":2}]}`
 }
 
 // ListOptions are the options of a read that are the same for every kind of row.
@@ -239,13 +239,13 @@ func parseCursor(s string, order OrderBy) ([]any, error) {
 // TokenWhere are conditions on tokens.
 type TokenWhere struct {
 	Name    *Match `json:"name,omitzero"`
-	Enabled *bool  `json:"enabled,omitzero"`
+	Enabled *bool  `json:"enabled,omitzero" doc:"switched on, or off"`
 }
 
 // TokensOptions are the options of ReadTokens.
 type TokensOptions struct {
 	ListOptions
-	Where TokenWhere `json:"where,omitzero"`
+	Where TokenWhere `json:"where,omitzero" doc:"conditions, all of which must hold"`
 }
 
 // Tokens are a page of tokens, and the position of the feed at which they were so.
@@ -338,13 +338,13 @@ func (s *Store) GetTokenPermissions(ctx context.Context, caller *Identity, token
 // UserWhere are conditions on users.
 type UserWhere struct {
 	Username *Match `json:"username,omitzero"`
-	Enabled  *bool  `json:"enabled,omitzero"`
+	Enabled  *bool  `json:"enabled,omitzero" doc:"switched on, or off"`
 }
 
 // UsersOptions are the options of ReadUsers.
 type UsersOptions struct {
 	ListOptions
-	Where UserWhere `json:"where,omitzero"`
+	Where UserWhere `json:"where,omitzero" doc:"conditions, all of which must hold"`
 }
 
 // Users are a page of users.

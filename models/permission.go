@@ -61,7 +61,9 @@ func (s *Store) createBuiltins(ctx context.Context) error {
 	})
 }
 
-var permissionID = regexp.MustCompile(`^[a-z0-9][a-z0-9:._/-]{0,63}$`)
+const permissionForm = `^[a-z0-9][a-z0-9:._/-]{0,63}$`
+
+var permissionID = regexp.MustCompile(permissionForm)
 
 // Texts of the catalogue are for people and short.
 const (
@@ -72,7 +74,7 @@ const (
 // CreatePermissionOptions are the optional params of CreatePermission.
 type CreatePermissionOptions struct {
 	Name        string `json:"name,omitzero" doc:"for people; the id by default"`
-	Description string `json:"description,omitzero"`
+	Description string `json:"description,omitzero" doc:"for people; none by default"`
 }
 
 // CreatePermission adds a permission to the catalogue and gives it to the caller's user: nobody can grant what nobody

@@ -50,7 +50,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Schema is the JSON Schema of Secret.
-func (Secret) Schema() string { return `{"type":"string"}` }
+func (Secret) Schema() string { return `{"type":"string","format":"password","writeOnly":true}` }
 
 // MarshalBinary redacts, for gob and the like.
 func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }

@@ -53,7 +53,7 @@ func fold(s string) string { return cases.Fold().String(s) }
 
 // CreateTokenOptions are the optional params of CreateToken.
 type CreateTokenOptions struct {
-	Permissions Grants `json:"permissions,omitzero"`
+	Permissions Grants `json:"permissions,omitzero" doc:"none by default"`
 	ExpiresAt   *Time  `json:"expiresAt,omitzero" doc:"when it stops being good; never by default"`
 }
 

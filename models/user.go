@@ -37,7 +37,7 @@ const (
 // CreateUserOptions are the optional params of CreateUser.
 type CreateUserOptions struct {
 	Password    Secret `json:"password,omitzero" doc:"without one the user cannot sign in until one is set"`
-	Permissions Grants `json:"permissions,omitzero"`
+	Permissions Grants `json:"permissions,omitzero" doc:"none by default"`
 }
 
 // CreateUser makes a user. The first one, by nobody, is the administrator of a new database.

@@ -84,8 +84,8 @@ type (
 	endedParams struct {
 		Position models.Position `json:"position"`
 		Time     models.Time     `json:"time"`
-		By       jsontext.Value  `json:"by"`
-		Reason   string          `json:"reason"`
+		By       *models.By      `json:"by" doc:"who made the change; null for nobody, as when a time is over"`
+		Reason   string          `json:"reason" enum:"signed-out,password-changed,session-deleted,token-deleted,token-disabled,user-deleted,user-disabled,expired"`
 	}
 )
 
@@ -271,12 +271,12 @@ func (c *Conn) expire() {
 
 // end tells the client that its credential has ended, and closes. It is called with feed.mu held.
 func (c *Conn) end(reason string, e *models.Event) {
-	params := endedParams{Position: c.position, Time: models.TimeOf(time.Now()), By: jsontext.Value("null"), Reason: reason}
+	params := endedParams{Position: c.position, Time: models.TimeOf(time.Now()), Reason: reason}
 	cause := ""
 	if e != nil {
 		cause = e.ChangeID
 		var who struct {
-			By jsontext.Value `json:"by"`
+			By *models.By `json:"by"`
 		}
 		if e.Decode(&who) == nil {
 			params.By = who.By

@@ -107,7 +107,37 @@ type method struct {
 	params  []param
 	result  reflect.Type
 	call    func(ctx context.Context, c *Call, params []byte) ([]byte, error)
+	errors  map[int64]string // what it may be refused for beside what follows from access and params
 	metrics methodMetrics
+}
+
+// or adds an error that the method may answer with, for the OpenRPC document.
+func (m *method) or(code int64, meaning string) *method {
+	if m.errors == nil {
+		m.errors = map[int64]string{}
+	}
+	m.errors[code] = meaning
+	return m
+}
+
+// callers returns who may call: of each kind of caller ("nobody" is one without a credential) the permissions that he must
+// effectively hold, for the OpenRPC document. It asks the functions that decide.
+func (a access) callers() map[string][]string {
+	out := map[string][]string{}
+	for kind, c := range map[string]*caller{
+		"nobody":           nil,
+		models.KindSession: {Identity: &models.Identity{Credential: models.Credential{Kind: models.KindSession}}},
+		models.KindToken:   {Identity: &models.Identity{Credential: models.Credential{Kind: models.KindToken}}},
+	} {
+		if a.allow(c, "") != nil {
+			continue
+		}
+		out[kind] = []string{}
+		if permission := a.needs(c); permission != "" {
+			out[kind] = []string{permission}
+		}
+	}
+	return out
 }
 
 // define makes a method of a function from a struct of params to a result.

@@ -13,42 +13,61 @@ import (
 func (s *Service) table() []*method {
 	return []*method{
 		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens),
-		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken),
+		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken).or(CodeConflict, limitReached),
 		define("/v1/api-tokens/delete", ownTokens, "Deletes a token for good.", s.deleteToken),
 		define("/v1/api-tokens/get-connections", ownTokens, "Tells how many connections a token holds open on the server process that is asked.", s.getTokenConnections),
 		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
-		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens),
-		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled),
-		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions),
-		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions),
+		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens).or(CodeNotFound, noSuchRow),
+		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled).or(CodeConflict, otherVersion),
+		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion),
+		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions).or(CodeConflict, otherVersion),
 
 		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents),
-		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents),
+		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents).or(CodeGone, "events as old as after are no longer kept"),
 
-		define("/v1/permissions/create", administrator, "Adds a permission to the catalogue and gives it to the caller's user.", s.createPermission),
-		define("/v1/permissions/delete", administrator, "Takes a permission from the catalogue and from everybody who has it.", s.deletePermission),
-		define("/v1/permissions/get-holders", administrator, "Lists the users who hold a permission and the tokens that were given it, a page at a time.", s.getHolders),
+		define("/v1/permissions/create", administrator, "Adds a permission to the catalogue and gives it to the caller's user.", s.createPermission).
+			or(CodeConflict, "it is there already (data.permission), or the catalogue is full"),
+		define("/v1/permissions/delete", administrator, "Takes a permission from the catalogue and from everybody who has it.", s.deletePermission).
+			or(CodeNotFound, noSuchPermission).
+			or(CodeConflict, "it is built in; data.permission names it"),
+		define("/v1/permissions/get-holders", administrator, "Lists the users who hold a permission and the tokens that were given it, a page at a time.", s.getHolders).or(CodeNotFound, noSuchPermission),
 		define("/v1/permissions/read", authenticated, "Reads the permission catalogue.", s.readPermissions),
 
 		defineFast[SessionInfo]("/v1/session/read", authenticated, "Tells who is calling, with which effective permissions.", func(c *Call) []byte { return c.caller.session }),
-		define("/v1/session/set-password", ownSession, "Changes one's password and ends one's other sessions.", s.setPassword),
-		define("/v1/session/sign-in", anybody, "Signs in. Over POST only, where a cookie can be set.", s.signIn),
-		define("/v1/session/sign-out", ownSession, "Ends the session that calls.", s.signOut),
+		define("/v1/session/set-password", ownSession, "Changes one's password and ends one's other sessions.", s.setPassword).
+			or(CodeConflict, "the password was changed meanwhile").
+			or(CodeForbidden, "it takes a session, or the current password is wrong (data.param)").
+			or(CodeTooManyRequests, tooManyAttempts),
+		define("/v1/session/sign-in", anybody, "Signs in. Over POST only, where a cookie can be set.", s.signIn).
+			or(CodeUnauthorized, "wrong username or password").
+			or(CodeForbidden, "it takes a POST").
+			or(CodeTooManyRequests, tooManyAttempts),
+		define("/v1/session/sign-out", ownSession, "Ends the session that calls.", s.signOut).or(CodeForbidden, "it takes a session"),
 		define("/v1/sessions/delete", sessions, "Ends a session; another user's needs the permission admin.", s.deleteSession),
 		define("/v1/sessions/read", sessions, "Reads one's sessions; another user's need the permission admin.", s.readSessions),
 
-		define("/v1/users/create", administrator, "Creates a user.", s.createUser),
-		define("/v1/users/delete", administrator, "Deletes a user and all that is his.", s.deleteUser),
+		define("/v1/users/create", administrator, "Creates a user.", s.createUser).or(CodeConflict, "the username is taken; data.username names it"),
+		define("/v1/users/delete", administrator, "Deletes a user and all that is his.", s.deleteUser).or(CodeConflict, lastAdministrator),
 		define("/v1/users/get-permissions", administrator, "Lists the catalogue, and whether the user holds each permission.", s.getUserPermissions),
-		define("/v1/users/read", administrator, "Reads users, a page at a time.", s.readUsers),
-		define("/v1/users/set-enabled", administrator, "Switches a user on or off. Off, none of his credentials is good.", s.setUserEnabled),
+		define("/v1/users/read", administrator, "Reads users, a page at a time.", s.readUsers).or(CodeNotFound, noSuchRow),
+		define("/v1/users/set-enabled", administrator, "Switches a user on or off. Off, none of his credentials is good.", s.setUserEnabled).or(CodeConflict, lastAdministrator),
 		define("/v1/users/set-password", administrator, "Sets a user's password and ends his sessions.", s.setUserPassword),
-		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions),
-		define("/v1/users/update-permissions", administrator, "Sets the permissions that are given and leaves the rest.", s.updateUserPermissions),
+		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions).or(CodeConflict, lastAdministrator),
+		define("/v1/users/update-permissions", administrator, "Sets the permissions that are given and leaves the rest.", s.updateUserPermissions).or(CodeConflict, lastAdministrator),
 
 		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),
 	}
 }
+
+// What several methods may be refused for, in the words of the OpenRPC document.
+const (
+	limitReached      = "as many as one user may have; data.limit is how many"
+	otherVersion      = "the token has another version by now; data.token is the token as it is"
+	noSuchRow         = "options.id is not there, or not the caller's"
+	noSuchPermission  = "there is no such permission"
+	lastAdministrator = "the last enabled administrator stays"
+	tooManyAttempts   = "too many attempts; data.retryAfterMs says when to come again"
+)
 
 // Empty is the result of a method that has nothing to say: {}.
 type Empty struct{}
@@ -69,84 +88,84 @@ type (
 	// NewToken is a token with its secret.
 	NewToken struct {
 		*models.Token
-		Secret string `json:"token" doc:"the secret, twt_…; the only time it is shown"`
+		Secret string `json:"token" format:"password" doc:"the secret, twt_…; the only time it is shown"`
 	}
 	// SetPasswordParams are the params of /v1/session/set-password.
 	SetPasswordParams struct {
-		Current models.Secret `json:"current"`
+		Current models.Secret `json:"current" doc:"the password as it is"`
 		New     models.Secret `json:"new" doc:"8 to 256 characters"`
 	}
 	noParams    struct{}
 	createToken struct {
 		Name    string                    `json:"name" doc:"1 to 100 characters"`
-		Options models.CreateTokenOptions `json:"options,omitzero"`
+		Options models.CreateTokenOptions `json:"options,omitzero" doc:"what it may do, and until when"`
 	}
 	tokenID struct {
-		TokenID string `json:"tokenId"`
+		TokenID string `json:"tokenId" doc:"the id of one of the caller's tokens"`
 	}
 	connectionsResult struct {
-		Connections int `json:"connections"`
+		Connections int `json:"connections" doc:"that it holds open now, on the server process that is asked"`
 	}
 	readTokens struct {
-		Options models.TokensOptions `json:"options,omitzero"`
+		Options models.TokensOptions `json:"options,omitzero" doc:"which tokens, in which order, and how many"`
 	}
 	setTokenEnabled struct {
-		TokenID string               `json:"tokenId"`
-		Enabled bool                 `json:"enabled"`
-		Options models.ChangeOptions `json:"options,omitzero"`
+		TokenID string               `json:"tokenId" doc:"the id of one of the caller's tokens"`
+		Enabled bool                 `json:"enabled" doc:"true switches on, false off"`
+		Options models.ChangeOptions `json:"options,omitzero" doc:"a condition on the token as it is"`
 	}
 	setTokenPermissions struct {
-		TokenID     string               `json:"tokenId"`
-		Permissions models.Grants        `json:"permissions"`
-		Options     models.ChangeOptions `json:"options,omitzero"`
+		TokenID     string               `json:"tokenId" doc:"the id of one of the caller's tokens"`
+		Permissions models.Grants        `json:"permissions" doc:"which are given; the method says what becomes of the others"`
+		Options     models.ChangeOptions `json:"options,omitzero" doc:"a condition on the token as it is"`
 	}
 	readEvents struct {
-		Options models.EventsOptions `json:"options,omitzero"`
+		Options models.EventsOptions `json:"options,omitzero" doc:"how many events, and before which"`
 	}
 	createPermission struct {
-		ID      string                         `json:"id"`
-		Options models.CreatePermissionOptions `json:"options,omitzero"`
+		ID      string                         `json:"id" doc:"1 to 64 of a-z 0-9 : . _ / -, beginning with a letter or digit"`
+		Options models.CreatePermissionOptions `json:"options,omitzero" doc:"what people are shown"`
 	}
 	permissionID struct {
-		ID string `json:"id"`
+		ID string `json:"id" doc:"the id of a permission"`
 	}
 	getHolders struct {
-		ID      string                `json:"id"`
-		Options models.HoldersOptions `json:"options,omitzero"`
+		ID      string                `json:"id" doc:"the id of a permission"`
+		Options models.HoldersOptions `json:"options,omitzero" doc:"how many holders, and after which"`
 	}
 	sessionID struct {
-		SessionID string `json:"sessionId"`
+		SessionID string `json:"sessionId" doc:"the id of a session"`
 	}
 	readSessionsOptions struct {
-		UserID *string `json:"userId,omitzero"`
+		UserID *string `json:"userId,omitzero" doc:"whose; one's own by default"`
 	}
 	readSessions struct {
-		Options readSessionsOptions `json:"options,omitzero"`
+		Options readSessionsOptions `json:"options,omitzero" doc:"whose sessions"`
 	}
 	sessionsResult struct {
 		Sessions []*models.Session `json:"sessions"`
 	}
 	createUser struct {
-		Username string                   `json:"username"`
-		Options  models.CreateUserOptions `json:"options,omitzero"`
+		Username string                   `json:"username" doc:"1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit"`
+		Options  models.CreateUserOptions `json:"options,omitzero" doc:"how he signs in, and what he may do"`
 	}
 	userID struct {
-		UserID string `json:"userId"`
+		UserID string `json:"userId" doc:"the id of a user"`
 	}
 	readUsers struct {
-		Options models.UsersOptions `json:"options,omitzero"`
+		Options models.UsersOptions `json:"options,omitzero" doc:"which users, in which order, and how many"`
 	}
 	setUserEnabled struct {
-		UserID  string `json:"userId"`
-		Enabled bool   `json:"enabled"`
+		UserID  string `json:"userId" doc:"the id of a user"`
+		Enabled bool   `json:"enabled" doc:"true switches on, false off"`
 	}
 	setUserPassword struct {
-		UserID   string        `json:"userId"`
+		UserID   string        `json:"userId" doc:"the id of a user"`
 		Password models.Secret `json:"password" doc:"8 to 256 characters"`
 	}
 	setUserPermissions struct {
-		UserID      string        `json:"userId"`
-		Permissions models.Grants `json:"permissions"`
+		UserID      string        `json:"userId" doc:"the id of a user"`
+		Permissions models.Grants `json:"permissions" doc:"which are given; the method says what becomes of the others"`
 	}
 )
 

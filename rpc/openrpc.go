@@ -15,7 +15,14 @@ import (
 // notification describes what is pushed.
 type notification struct {
 	name, summary string
-	params        reflect.Type
+	params        reflect.Type // of an event its own ones
+}
+
+// eventParams are what the params of every event have beside their own.
+type eventParams struct {
+	Position models.Position `json:"position"`
+	Time     models.Time     `json:"time"`
+	By       *models.By      `json:"by" doc:"who made the change, or null where it was nobody"`
 }
 
 // notifications lists what is pushed, for the OpenRPC document (as x-notifications, for which OpenRPC 1.3 has no place).
@@ -44,13 +51,13 @@ func openRPC(table []*method, version string) []byte {
 			params = append(params, descriptor)
 		}
 		methods = append(methods, map[string]any{
-			"name": m.name, "summary": m.summary, "description": "Callable by " + string(m.access) + ".",
+			"name": m.name, "summary": m.summary, "description": "Callable by " + string(m.access) + ".", "x-access": m.access.callers(),
 			"paramStructure": "either", "params": params, "errors": errorsOf(m),
 			"result": map[string]any{"name": "result", "schema": s.ofResult(m.result)},
 		})
 	}
 	for _, n := range notifications {
-		pushed = append(pushed, map[string]any{"name": n.name, "summary": n.summary, "params": s.of(n.params)})
+		pushed = append(pushed, map[string]any{"name": n.name, "summary": n.summary, "params": s.ofParams(n)})
 	}
 	document, err := json.Marshal(map[string]any{
 		"openrpc": "1.3.2",
@@ -66,6 +73,19 @@ func openRPC(table []*method, version string) []byte {
 	return document
 }
 
+// ofParams adds to the own params of an event what all events have. The other notifications name their
+// position themselves.
+func (s schemas) ofParams(n notification) any {
+	own := s.describe(n.params)
+	properties := own["properties"].(map[string]any)
+	if properties["position"] == nil {
+		common := s.describe(reflect.TypeFor[eventParams]())
+		maps.Copy(properties, common["properties"].(map[string]any))
+		own["required"] = slices.Concat(common["required"].([]string), own["required"].([]string))
+	}
+	return own
+}
+
 func (s schemas) ofResult(t reflect.Type) any {
 	if t == reflect.TypeFor[jsontext.Value]() {
 		return map[string]any{"type": "object"}
@@ -75,9 +95,13 @@ func (s schemas) ofResult(t reflect.Type) any {
 
 // errorsOf lists the errors that a method can answer with, beside those of the envelope.
 func errorsOf(m *method) []any {
-	codes := map[int64]string{CodeUnavailable: "the database is not available", jsonrpc2.CodeInternalError: "internal error; data.requestId is in the log"}
-	if len(m.params) > 0 {
-		codes[jsonrpc2.CodeInvalidParams] = "a param is unknown, missing or wrong; data.param names it"
+	codes := map[int64]string{
+		CodeUnavailable:            "the database is not available",
+		jsonrpc2.CodeInternalError: "internal error; data.requestId is in the log",
+		jsonrpc2.CodeInvalidParams: "a param is unknown, missing or wrong; data.param names it",
+	}
+	if !m.fast {
+		codes[CodeCancelled] = "cancelled by $/cancelRequest; what was committed stands"
 	}
 	if m.access != anybody {
 		codes[CodeUnauthorized] = "no valid credential"
@@ -86,13 +110,11 @@ func errorsOf(m *method) []any {
 		codes[CodeForbidden] = "a permission is missing; data.permission names it"
 	}
 	for _, p := range m.params {
-		switch p.name {
-		case "tokenId", "userId", "sessionId":
+		if slices.Contains([]string{"tokenId", "userId", "sessionId"}, p.name) {
 			codes[CodeNotFound] = "not there, or not the caller's"
-		case "password", "current":
-			codes[CodeTooManyRequests] = "too many attempts; data.retryAfterMs says when to come again"
 		}
 	}
+	maps.Copy(codes, m.errors)
 	out := []any{}
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		out = append(out, map[string]any{"code": code, "message": codes[code]})

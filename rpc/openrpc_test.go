@@ -16,11 +16,13 @@ type descriptor struct {
 	Name           string `json:"name"`
 	ParamStructure string `json:"paramStructure"`
 	Params         []struct {
-		Name     string         `json:"name"`
-		Required bool           `json:"required"`
-		Schema   map[string]any `json:"schema"`
+		Name        string         `json:"name"`
+		Description string         `json:"description"`
+		Required    bool           `json:"required"`
+		Schema      map[string]any `json:"schema"`
 	} `json:"params"`
-	Result map[string]any `json:"result"`
+	Access map[string][]string `json:"x-access"`
+	Result map[string]any      `json:"result"`
 	Errors []struct {
 		Code int64 `json:"code"`
 	} `json:"errors"`
@@ -104,6 +106,86 @@ func TestDocument(t *testing.T) {
 	}
 	if len(methods) != len((&Service{}).table()) {
 		t.Error("the document has methods that the table has not")
+	}
+}
+
+// TestDocumentExplains looks for params, and members of params at any depth, that nothing is said of.
+func TestDocumentExplains(t *testing.T) {
+	whole, methods := document(t)
+	var explained func(path string, schema map[string]any)
+	explained = func(path string, schema map[string]any) {
+		properties, _ := follow(whole, schema)["properties"].(map[string]any)
+		for name, property := range properties {
+			property := property.(map[string]any)
+			if property["description"] == nil && follow(whole, property)["description"] == nil {
+				t.Errorf("%s.%s is not explained", path, name)
+			}
+			explained(path+"."+name, property)
+		}
+	}
+	for name, m := range methods {
+		for _, p := range m.Params {
+			if p.Description == "" {
+				t.Errorf("%s: %s is not explained", name, p.Name)
+			}
+			explained(name+": "+p.Name, p.Schema)
+		}
+	}
+}
+
+// TestDocumentedSecrets: a program that shows a form for a method, or an answer, knows what to hide.
+func TestDocumentedSecrets(t *testing.T) {
+	whole, methods := document(t)
+	var secrets []string
+	for name, m := range methods {
+		for _, p := range m.Params {
+			secrets = append(secrets, secretsIn(whole, name+" "+p.Name, p.Schema)...)
+		}
+		secrets = append(secrets, secretsIn(whole, name+" result", m.Result["schema"].(map[string]any))...)
+	}
+	slices.Sort(secrets)
+	want := []string{
+		"/v1/api-tokens/create result.token", "/v1/session/set-password current (write only)", "/v1/session/set-password new (write only)",
+		"/v1/session/sign-in password (write only)", "/v1/session/sign-in result.session", "/v1/users/create options.password (write only)",
+		"/v1/users/set-password password (write only)",
+	}
+	if !slices.Equal(secrets, want) {
+		t.Errorf("the secrets are\n%q, want\n%q", secrets, want)
+	}
+}
+
+// secretsIn returns where in a schema there are secrets.
+func secretsIn(whole map[string]any, path string, schema map[string]any) (found []string) {
+	plain := follow(whole, schema)
+	if plain["format"] == "password" || schema["format"] == "password" {
+		if plain["writeOnly"] == true {
+			path += " (write only)"
+		}
+		return []string{path}
+	}
+	properties, _ := plain["properties"].(map[string]any)
+	for name, property := range properties {
+		found = append(found, secretsIn(whole, path+"."+name, property.(map[string]any))...)
+	}
+	return found
+}
+
+// TestDocumentedAccess has an example of each kind of access.
+func TestDocumentedAccess(t *testing.T) {
+	_, methods := document(t)
+	for name, want := range map[string]string{
+		"/v1/session/sign-in":         "map[nobody:[] session:[] token:[]]",
+		"/v1/session/read":            "map[session:[] token:[]]",
+		"/v1/session/sign-out":        "map[session:[]]",
+		"/v1/api-tokens/read":         "map[session:[] token:[tokens:manage]]",
+		"/v1/sessions/read":           "map[session:[] token:[admin]]",
+		"/v1/users/read":              "map[session:[admin] token:[admin]]",
+		"/v1/events/count":            "map[session:[] token:[]]",
+		"/v1/permissions/get-holders": "map[session:[admin] token:[admin]]",
+	} {
+		if got := fmt.Sprint(methods[name].Access); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (s schemas) object(t reflect.Type) any {
 	return map[string]any{"$ref": "#/components/schemas/" + name}
 }
 
-func (s schemas) describe(t reflect.Type) any {
+func (s schemas) describe(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	required := []string{}
 	for _, field := range reflect.VisibleFields(t) {
@@ -66,7 +66,7 @@ func (s schemas) describe(t reflect.Type) any {
 	return out
 }
 
-// property is the schema of a field, with what its tags say: doc, enum, minimum, maximum. A pointer that is always
+// property is the schema of a field, with what its tags say: doc, format, enum, minimum, maximum. A pointer that is always
 // there can be null.
 func (s schemas) property(field reflect.StructField, optional bool) any {
 	schema := s.of(field.Type)
@@ -76,6 +76,9 @@ func (s schemas) property(field reflect.StructField, optional bool) any {
 	var constraints = map[string]any{}
 	if doc := field.Tag.Get("doc"); doc != "" {
 		constraints["description"] = doc
+	}
+	if format := field.Tag.Get("format"); format != "" {
+		constraints["format"] = format
 	}
 	if enum := field.Tag.Get("enum"); enum != "" {
 		constraints["enum"] = strings.Split(enum, ",")

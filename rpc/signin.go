@@ -198,13 +198,13 @@ func sourceOf(address string) string {
 
 // SignInParams are the params of /v1/session/sign-in.
 type SignInParams struct {
-	Username string        `json:"username"`
-	Password models.Secret `json:"password"`
+	Username string        `json:"username" doc:"in any case"`
+	Password models.Secret `json:"password" doc:"the user's"`
 }
 
 // SignInResult is what sign-in gives.
 type SignInResult struct {
-	Session   string      `json:"session" doc:"the credential, tws_…; the only time it is shown"`
+	Session   string      `json:"session" format:"password" doc:"the credential, tws_…; the only time it is shown"`
 	ExpiresAt models.Time `json:"expiresAt"`
 	User      UserRef     `json:"user"`
 }
