@@ -39,6 +39,8 @@ import (
 //	POST /api/v1/… [secret] params          a post with the credential in <secret>; [nobody] is without
 //	HTTP 200 answer                         its answer; the answer may be left out where there is none
 //
+// What goes over the wire is also held against the OpenRPC document.
+//
 // A line that begins with a blank goes on with the one before. In what is expected, "<name>" captures on first use and
 // must be the same afterwards, "<*>" is anything, and a member "..." lets an object have more members. Ids of messages
 // must match byte for byte, all else as JSON values.
@@ -95,12 +97,14 @@ type player struct {
 	answer string
 	place  string // file:line of the step under way
 	file   string
+
+	document *described
 }
 
 func newPlayer(t *testing.T, url, file string) *player {
 	c := &clock{}
 	i := startWith(t, url, models.Options{Now: c.now}, nil)
-	return &player{t: t, i: i, clock: c, conns: map[string]*conn{}, vars: map[string]any{"password": adminPassword}, file: file}
+	return &player{t: t, i: i, clock: c, conns: map[string]*conn{}, vars: map[string]any{"password": adminPassword}, file: file, document: newDescribed(i)}
 }
 
 func (p *player) fatal(format string, args ...any) {
@@ -135,7 +139,9 @@ func (p *player) step(step string) {
 			p.fatal("no connection %s", m[1])
 		}
 		if m[2] == "-->" {
-			c.send(p.fill(m[3]))
+			text := p.fill(m[3])
+			p.document.sent(c, text)
+			c.send(text)
 			return
 		}
 		p.expect(c, m[3])
@@ -146,7 +152,9 @@ func (p *player) step(step string) {
 		if m[2] != "nobody" {
 			credential = p.fill("<" + m[2] + ">")
 		}
-		p.status, p.answer = p.i.post(m[1], credential, p.fill(m[3]))
+		params := p.fill(m[3])
+		p.status, p.answer = p.i.post(m[1], credential, params)
+		p.asDescribed(p.document.posted(m[1], params, p.status, p.answer))
 		return
 	}
 	if m := answer.FindStringSubmatch(step); m != nil {
@@ -218,7 +226,16 @@ func (p *player) expect(c *conn, want string) {
 	if err != nil {
 		p.fatal("want %s, got %v", want, err)
 	}
+	p.asDescribed(p.document.received(c, got))
 	p.same(want, got)
+}
+
+// asDescribed reports what is not as the OpenRPC document says.
+func (p *player) asDescribed(wrong []string) {
+	p.t.Helper()
+	for _, w := range wrong {
+		p.t.Errorf("%s: not as the document says: %s", p.place, w)
+	}
 }
 
 var (
