@@ -167,8 +167,7 @@ export class Api {
     }
   }
 
-  /** @param {Call} call */
-  #forget(call) {
+  #forget(/** @type {Call} */ call) {
     this.#queue.delete(call.id);
     this.#sent.delete(call.id);
     call.release();
@@ -183,8 +182,7 @@ export class Api {
     this.#flush();
   }
 
-  /** @param {Map<number, Call>} calls @param {string} code @param {string} message */
-  #failAll(calls, code, message) {
+  #failAll(/** @type {Map<number, Call>} */ calls, /** @type {string} */ code, /** @type {string} */ message) {
     for (const call of [...calls.values()]) {
       this.#forget(call);
       call.reject(failure(code, message, call.method, call.sent));
@@ -242,14 +240,12 @@ export class Api {
     socket.onerror = () => opened || inTurn(() => this.#lost(1006, "", false));
   }
 
-  /** @param {string} text */
-  #send(text) {
+  #send(/** @type {string} */ text) {
     this.#socket.send(text);
     this.#show("sent", text);
   }
 
-  /** @param {string} data */
-  #receive(data) {
+  #receive(/** @type {string} */ data) {
     let messages;
     try {
       messages = [JSON.parse(data)].flat();
@@ -262,8 +258,7 @@ export class Api {
     }
   }
 
-  /** @param {any} message */
-  #answered({ id, error, result }) {
+  #answered(/** @type {any} */ { id, error, result }) {
     const call = this.#sent.get(id);
     if (!call) return; // whoever called has gone
     this.#forget(call);
@@ -294,8 +289,7 @@ export class Api {
     return ready.reset || isOtherUser;
   }
 
-  /** @param {number} code @param {string} reason @param {boolean} opened */
-  async #lost(code, reason, opened) {
+  async #lost(/** @type {number} */ code, /** @type {string} */ reason, /** @type {boolean} */ opened) {
     const endReason = this.#endReason ?? (code === CREDENTIAL_ENDED ? reason || "ended" : null);
     this.#drop();
     this.#failAll(this.#sent, "connection-lost", "the connection broke; whether the call took effect is unknown");
@@ -334,8 +328,7 @@ export class Api {
     socket?.close();
   }
 
-  /** @param {"ended" | "closed"} state @param {string} reason */
-  #finish(state, reason) {
+  #finish(/** @type {"ended" | "closed"} */ state, /** @type {string} */ reason) {
     this.#drop();
     const why = (this.#over = `${state}: ${reason}`);
     this.#enter(state, { reason });
@@ -344,8 +337,7 @@ export class Api {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(failure(state, why));
   }
 
-  /** @param {State} state @param {object} [details] */
-  #enter(state, details) {
+  #enter(/** @type {State} */ state, /** @type {object} */ details = {}) {
     this.#state = state;
     this.#emit("state", { state, ...details });
   }
@@ -355,8 +347,7 @@ export class Api {
     if (this.#listeners.get("frame")?.size) this.#emit("frame", { direction, text, time: Date.now() });
   }
 
-  /** @param {string} event @param {...any} values */
-  #emit(event, ...values) {
+  #emit(/** @type {string} */ event, /** @type {any[]} */ ...values) {
     const entries = this.#listeners.get(event) ?? new Set();
     for (const entry of [...entries]) {
       if (!entries.has(entry)) continue; // an earlier listener has unsubscribed it
