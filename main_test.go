@@ -18,14 +18,14 @@ import (
 func TestImports(t *testing.T) {
 	const root = "github.com/tokenwire/tokenwire"
 	allowed := map[string][]string{
-		root:                        {"/models", "/rpc", "/server", "/web"},
-		root + "/server":            {"/models", "/rpc"},
-		root + "/rpc":               {"/models"},
-		root + "/models":            {},
-		root + "/web":               {},
-		root + "/models/modelstest": {"/internal/programs"},
-		root + "/server/servertest": {"/internal/programs"},
-		root + "/internal/programs": {},
+		root:                                 {"/models", "/rpc", "/server", "/web"},
+		root + "/server":                     {"/models", "/rpc"},
+		root + "/rpc":                        {"/models"},
+		root + "/models":                     {},
+		root + "/web":                        {},
+		root + "/models/modelstest":          {"/models/modelstest/programs"},
+		root + "/server/servertest":          {"/models/modelstest/programs"},
+		root + "/models/modelstest/programs": {},
 	}
 	forbidden := map[string][]string{ // beside the direction: what a package's promise excludes
 		root + "/rpc":    {"net/http", "github.com/coder/websocket", "gorm.io/gorm"},

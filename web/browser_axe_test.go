@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 // axeFile is axe-core, which npm puts there.

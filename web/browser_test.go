@@ -20,7 +20,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 func TestMain(m *testing.M) { programs.Main(m) }

@@ -18,11 +18,11 @@ import (
 // screenshots is the variable that names the folder for pictures of pages.
 const screenshots = "TOKENWIRE_TEST_SCREENSHOTS"
 
-// viewport gives the window a size in CSS pixels: 320×640, 390×844, 1280×800, 3840×2160.
+// viewport gives the window a size in CSS pixels: 320×640, 390×844, 1280×800, 3840×2160. A narrow one is a phone's.
 func (b *browser) viewport(width, height int) {
 	b.t.Helper()
 	must(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: int64(width), Height: int64(height), DeviceScaleFactor: 1,
+		Width: int64(width), Height: int64(height), DeviceScaleFactor: 1, Mobile: width < 600,
 	})
 }
 

@@ -13,31 +13,31 @@ import (
 func TestViews(t *testing.T) {
 	s := serve(t, modelstest.SQLite(t))
 	s.fillIn()
-	for _, view := range []struct{ path, heading, ready string }{
-		{"tokens", "API tokens", "document.querySelectorAll('.token').length === 7"},
-		{"activity", "Activity", "document.querySelectorAll('tw-activity time').length > 7"},
-		{"users", "Users", "document.querySelectorAll('tw-users li').length > 3"},
-		{"permissions", "Permissions", "document.querySelector('tw-catalogue').innerText.includes('invoices:read')"},
-		{"console/v1/api-tokens/create", "Console", "document.querySelector('tw-console').innerText.includes('Creates an API token')"},
-		{"account", "Account", "document.querySelector('tw-account').innerText.includes('This one')"},
+	for _, view := range []struct{ name, path, heading, ready string }{
+		{"tokens", "tokens", "API tokens", "document.querySelectorAll('.token').length === 7"},
+		{"activity", "activity", "Activity", "document.querySelectorAll('tw-activity time').length > 7"},
+		{"users", "users", "Users", "document.querySelectorAll('tw-users li').length > 3"},
+		{"permissions", "permissions", "Permissions", "document.querySelector('tw-catalogue').innerText.includes('invoices:read')"},
+		{"console", "console/v1/api-tokens/create", "Console", "document.querySelector('tw-console').innerText.includes('Creates an API token')"},
+		{"account", "account", "Account", "document.querySelector('tw-account').innerText.includes('This one')"},
 	} {
 		s.open("/#/" + view.path)
 		s.see("heading", view.heading)
 		s.untilJS(view.ready)
-		s.looks(view.heading)
+		s.looks(view.name)
 	}
 	s.open("/#/tokens")
 	for name, open := range map[string]func(){
-		"new token": func() {
+		"new-token": func() {
 			s.click("button", "New token")
 			s.in("dialog", "New token").fill("textbox", "Name", "backup of the wiki")
 			s.in("dialog", "New token").click("checkbox", "/^invoices:read/")
 		},
-		"permissions of a token": func() {
+		"edit-permissions": func() {
 			s.click("button", "Permissions of billing")
 			s.in("dialog", "Permissions of “billing”").click("checkbox", "/^invoices:write/")
 		},
-		"delete": func() { s.click("button", "Delete billing") },
+		"delete-token": func() { s.click("button", "Delete billing") },
 	} {
 		open()
 		s.looks(name)
@@ -46,7 +46,7 @@ func TestViews(t *testing.T) {
 	}
 	s.click("button", "Sign out")
 	s.see("heading", "Sign in")
-	s.looks("sign in")
+	s.looks("sign-in")
 }
 
 // fillIn makes what the pictures show.

@@ -24,7 +24,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 // shared is the one server that all tests of this process use, unless they

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 const (

@@ -34,7 +34,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 // Password is the administrator's, whose username is admin.
