@@ -190,6 +190,10 @@ const app = new App();
 /** @type {import("./connection.js").Connection} */ (at("connection")).api = app.api;
 at("sign-out").addEventListener("click", ({ currentTarget }) => app.signOut(/** @type {HTMLElement} */ (currentTarget)));
 at("problem-seen").addEventListener("click", () => (fill(at("problem")), at("main").focus()));
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  at("main").focus();
+});
 addEventListener("hashchange", () => app.moved());
 addEventListener("unhandledrejection", () => announce("Something in the page went wrong. Reload it if it misbehaves."));
 app.begin();
