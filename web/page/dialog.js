@@ -2,7 +2,7 @@
 
 import { button, h, newId } from "./dom.js";
 import { keepToasts } from "./actions.js";
-import { heirOf } from "./focus.js";
+import { heirOf, isFocusLost } from "./focus.js";
 
 /** Shows a dialog until it is closed. `mayClose` is asked before Escape closes it.
  * @param {{ title: string, class?: string, body: any[], actions: any[], mayClose?: () => boolean }} options
@@ -21,8 +21,9 @@ export function openDialog({ title, class: kind, body, actions, mayClose = () =>
   dialog.addEventListener("close", () => {
     dialog.remove();
     keepToasts(toasts);
-    if (opener.isConnected) opener.focus();
-    else refocus(); // what was done may have taken it away
+    if (!isFocusLost()) return; // browsers give it back by themselves, long before they tell of it, and people go on at once
+    opener.focus();
+    refocus(); // what was done may have taken it away
   });
   document.body.append(dialog);
   dialog.showModal();
