@@ -220,12 +220,13 @@ class TokensView extends View {
   #clearSelection() {
     this.#all.checked = false;
     this.#selectAll();
-    this.querySelector("h2")?.focus();
   }
 
   #selectionChanged() {
     const n = this.#selected.length;
+    const hadFocus = this.#bulk.contains(document.activeElement);
     this.#bulk.hidden = n === 0;
+    if (hadFocus && n === 0) this.querySelector("h2")?.focus();
     setText(this.#picks, n ? `${count(n, "token")} selected` : "");
     this.#all.checked = n > 0 && n === this.#rows.size;
     this.#all.indeterminate = n > 0 && n < this.#rows.size;
