@@ -14,7 +14,7 @@ export function openDialog({ title, class: kind, body, actions, mayClose = () =>
   const refocus = heirOf(opener);
   /** @type {HTMLDialogElement} */
   const dialog = h("dialog", { "aria-labelledby": id, class: kind },
-    h("h2", { id }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions), toasts);
+    h("h2", { id, tabindex: "-1" }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions), toasts);
   const hold = (/** @type {Event} */ event) => mayClose() || event.preventDefault();
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event)); // browsers let the second one pass
@@ -27,6 +27,7 @@ export function openDialog({ title, class: kind, body, actions, mayClose = () =>
   });
   document.body.append(dialog);
   dialog.showModal();
+  if (!dialog.querySelector("[autofocus]")) dialog.querySelector("h2")?.focus(); // or else the first button has it, behind all that is read
   return dialog;
 }
 
