@@ -70,10 +70,30 @@ func (b *browser) loaded(what string) {
 func (b *browser) signIn(username, password string) {
 	b.t.Helper()
 	b.open("/")
+	b.signInHere(username, password)
+}
+
+// signInHere signs in at the form that is there already, and stays where one is.
+func (b *browser) signInHere(username, password string) {
+	b.t.Helper()
+	b.fillSignIn(username, password)
+	b.seeNo("textbox", "Password")
+}
+
+// signInRefused is told there that one of them is wrong, which browsers show as an error, too.
+func (b *browser) signInRefused(username, password string) {
+	b.t.Helper()
+	b.allow("401")
+	b.fillSignIn(username, password)
+	b.seeText("Wrong username or password.")
+	b.settle()
+}
+
+func (b *browser) fillSignIn(username, password string) {
+	b.t.Helper()
 	b.fill("textbox", "Username", username)
 	b.fill("textbox", "Password", password)
 	b.click("button", "Sign in")
-	b.seeNo("textbox", "Password")
 }
 
 // click clicks on a thing with the mouse, once it can be reached there: it is visible, the only one, does not move, is not

@@ -55,12 +55,17 @@ type token struct {
 
 func (s *served) create(name string, permissions ...string) (made token) {
 	s.t.Helper()
+	s.call("/v1/api-tokens/create", &made, name, map[string]any{"permissions": granted(permissions)})
+	return made
+}
+
+// granted is how calls name permissions that are given.
+func granted(permissions []string) map[string]bool {
 	given := map[string]bool{}
 	for _, id := range permissions {
 		given[id] = true
 	}
-	s.call("/v1/api-tokens/create", &made, name, map[string]any{"permissions": given})
-	return made
+	return given
 }
 
 // tokens are the administrator's, by name, as the server has them.
@@ -75,20 +80,32 @@ func (s *served) tokens() map[string]token {
 	return all
 }
 
-// names are those of the list, from top to bottom.
-func (b *browser) names() (names []string) {
+// names are those of the list of tokens, from top to bottom.
+func (b *browser) names() []string { b.t.Helper(); return b.list(".token h3") }
+
+// seeNames waits until the list of tokens has these, from top to bottom.
+func (b *browser) seeNames(want ...string) { b.t.Helper(); b.seeList(".token h3", want...) }
+
+// list is the texts of the elements of a CSS selector, from top to bottom, in sight or not.
+func (b *browser) list(selector string) (texts []string) {
 	b.t.Helper()
-	b.js(&names, `[...document.querySelectorAll(".token h3")].map((name) => name.textContent)`)
-	return names
+	b.js(&texts, fmt.Sprintf(`[...document.querySelectorAll(%q)].map((one) => one.textContent)`, selector))
+	return texts
 }
 
-// seeNames waits until the list has these, from top to bottom.
-func (b *browser) seeNames(want ...string) {
+// seeList waits until it has these.
+func (b *browser) seeList(selector string, want ...string) {
 	b.t.Helper()
 	b.until(fmt.Sprintf("for the list to be %q", want), func() error {
-		if is := b.names(); strings.Join(is, "\n") != strings.Join(want, "\n") {
+		if is := b.list(selector); strings.Join(is, "\n") != strings.Join(want, "\n") {
 			return fmt.Errorf("it is %q", is)
 		}
 		return nil
 	})
+}
+
+// settle waits until the page has the answers to all that was done.
+func (b *browser) settle() {
+	b.t.Helper()
+	b.untilJS(`!document.querySelector("[aria-busy=true], [aria-disabled=true]")`)
 }
