@@ -86,6 +86,56 @@ globalThis.person = (() => {
     return e;
   }
 
+  /** What keeps somebody who has no mouse from knowing where he is; "" for nothing. Only what Tab reaches must look focused:
+   * a title that takes the focus from what has gone cannot be operated. */
+  function lostAt(e) {
+    if (!e || e === document.body) return "nothing has the focus";
+    const hasRole = !["", "generic", "none"].includes(e.computedRole ?? "") || e.localName === "summary"; // whose role has no name in ARIA
+    if (!hasRole || !(words(e.computedName) || e.localName === "main")) return `${describe(e)} has the focus, and no role or no name`;
+    if (!isVisible(e)) return `${describe(e)} has the focus, and is not visible`;
+    const { outlineStyle, outlineWidth } = getComputedStyle(e);
+    if (e.tabIndex >= 0 && (!e.matches(":focus-visible") || outlineStyle === "none" || parseFloat(outlineWidth) < 2)) return `${describe(e)} has the focus, and does not look so`;
+    return isInSight(e) ? "" : `${describe(e)} has the focus, and is out of sight`;
+  }
+
+  /** Whether at least a part of it is in the window, with nothing in front. */
+  function isInSight(e) {
+    const [{ left, top, width, height }] = boxes(e);
+    return [0.5, 0.1, 0.9].some((x) => [0.5, 0.1, 0.9].some((y) => {
+      for (let up = hit(left + x * width, top + y * height); up; up = up.parentNode ?? up.host) if (up === e) return true;
+      return false;
+    }));
+  }
+
+  /** What moves as one: a part of the page, or what stays in sight while the rest is scrolled. */
+  function frameOf(e) {
+    for (let up = e.parentElement; up; up = up.parentElement) {
+      if (up.matches("dialog, header, nav, main, footer, body") || ["fixed", "sticky"].includes(getComputedStyle(up).position)) return up;
+    }
+    return null;
+  }
+
+  /** Whether one thing comes before another as people read: above it, or left of it in the same line. A column on the right comes
+   * after all of the one on its left. */
+  function isBefore(one, other) {
+    if (frameOf(one) !== frameOf(other)) return false;
+    const [[a], [b]] = [boxes(one), boxes(other)];
+    if (!a || !b) return false;
+    return a.bottom <= b.top ? a.left < b.right : a.top < b.bottom && a.right <= b.left;
+  }
+
+  let last = null; // what had the focus when it was looked for last
+  /** Where the focus is after a key, what is wrong with it there, and with the way that it took since it was looked for last. */
+  function attention(key) {
+    const [before, e] = [last, focused()];
+    last = e;
+    const lost = lostAt(e);
+    const hasMoved = before?.isConnected && e !== before && !lost;
+    const strayed = hasMoved && (key === "Tab" ? isBefore(e, before) : key === "Shift+Tab" && isBefore(before, e))
+      ? `${key} leads from ${describe(before)} to ${describe(e)}` : "";
+    return { role: e?.computedRole ?? "", name: words(e?.computedName), lost, strayed };
+  }
+
   function hit(x, y) {
     let e = document.elementFromPoint(x, y);
     for (let inner; (inner = e?.shadowRoot?.elementFromPoint(x, y)) && inner !== e;) e = inner;
@@ -152,7 +202,7 @@ globalThis.person = (() => {
   }
 
   return {
-    target, toChoice, outline, watch,
+    target, toChoice, outline, watch, attention,
     shownAt: () => shownAt,
     count: (steps) => find(steps).length,
     text: (steps) => one(steps).innerText.trim(),
