@@ -16,18 +16,23 @@ type TokenCount struct {
 }
 
 // countTokens is one pass over a user's tokens. NULL is not past anything.
-const countTokens = `SELECT COUNT(*), COUNT(CASE WHEN expires_at <= ? THEN 1 END),
-	COUNT(CASE WHEN enabled AND (expires_at IS NULL OR expires_at > ?) THEN 1 END) FROM api_tokens WHERE user_id = ?`
+const countTokens = `COUNT(*), COUNT(CASE WHEN expires_at <= ? THEN 1 END), COUNT(CASE WHEN enabled AND (expires_at IS NULL OR expires_at > ?) THEN 1 END)`
+
+// CountOptions say which tokens to count.
+type CountOptions struct {
+	Where TokenWhere `json:"where,omitzero" doc:"conditions, all of which must hold"`
+}
 
 // CountTokens counts the tokens of the caller's user.
-func (s *Store) CountTokens(ctx context.Context, caller *Identity) (TokenCount, error) {
+func (s *Store) CountTokens(ctx context.Context, caller *Identity, o CountOptions) (TokenCount, error) {
 	var out TokenCount
 	now := s.now()
 	err := s.snapshot(ctx, func(tx *gorm.DB) (err error) {
 		if out.Position, err = position(tx, caller.UserID); err != nil {
 			return err
 		}
-		return tx.Raw(countTokens, now, now, caller.UserID).Row().Scan(&out.Total, &out.Expired, &out.Enabled)
+		q := o.Where.on(tx.Model(&Token{}).Where("user_id = ?", caller.UserID), now)
+		return q.Select(countTokens, now, now).Row().Scan(&out.Total, &out.Expired, &out.Enabled)
 	})
 	out.Disabled = out.Total - out.Enabled - out.Expired
 	return out, err

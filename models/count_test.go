@@ -47,7 +47,7 @@ func TestCountTokens(t *testing.T) {
 		ada := makeUser(t, store, admin, "ada")
 		want := func(who models.Actor, want string) {
 			t.Helper()
-			got, err := store.CountTokens(t.Context(), who.Identity)
+			got, err := store.CountTokens(t.Context(), who.Identity, models.CountOptions{})
 			text := fmt.Sprintf("%d: %d on, %d off, %d expired, at %d", got.Total, got.Enabled, got.Disabled, got.Expired, got.Position.Number)
 			if err != nil || text != want {
 				t.Errorf("got %s, %v, want %s", text, err, want)
@@ -78,6 +78,25 @@ func TestCountTokens(t *testing.T) {
 		want(admin, "1: 0 on, 0 off, 1 expired, at 2")
 		set(late.Std())
 		want(ada, "8: 3 on, 1 off, 4 expired, at 12")
+
+		yes, no := true, false
+		for _, c := range []struct {
+			where models.TokenWhere
+			n     int64
+		}{
+			{models.TokenWhere{Expired: &yes}, 4}, {models.TokenWhere{Expired: &no}, 4}, {models.TokenWhere{Enabled: &yes}, 5},
+			{models.TokenWhere{Enabled: &yes, Expired: &no}, 3}, {models.TokenWhere{Enabled: &no, Expired: &no}, 1},
+			{models.TokenWhere{Enabled: &no, Expired: &yes}, 2}, {models.TokenWhere{Expired: &no, Name: &models.Match{Text: "y", Like: true}}, 0},
+		} {
+			got, err := store.CountTokens(t.Context(), ada.Identity, models.CountOptions{Where: c.where})
+			if err != nil || got.Total != c.n || got.Enabled+got.Disabled+got.Expired != c.n {
+				t.Errorf("%+v: counted %+v, %v, want %d", c.where, got, err, c.n)
+			}
+			read, err := store.ReadTokens(t.Context(), ada.Identity, models.TokensOptions{Where: c.where})
+			if err != nil || int64(len(read.Tokens)) != c.n {
+				t.Errorf("%+v: read %d, %v, want %d", c.where, len(read.Tokens), err, c.n)
+			}
+		}
 	})
 }
 

@@ -240,6 +240,22 @@ func parseCursor(s string, order OrderBy) ([]any, error) {
 type TokenWhere struct {
 	Name    *Match `json:"name,omitzero"`
 	Enabled *bool  `json:"enabled,omitzero" doc:"switched on, or off"`
+	Expired *bool  `json:"expired,omitzero" doc:"past expiresAt, or not"`
+}
+
+// on adds the conditions to a query of tokens.
+func (w TokenWhere) on(q *gorm.DB, now Time) *gorm.DB {
+	if w.Enabled != nil {
+		q = q.Where("enabled = ?", *w.Enabled)
+	}
+	switch {
+	case w.Expired == nil:
+	case *w.Expired:
+		q = q.Where("expires_at <= ?", now)
+	default:
+		q = q.Where("(expires_at IS NULL OR expires_at > ?)", now)
+	}
+	return w.Name.where(q, "name", "name_folded")
 }
 
 // TokensOptions are the options of ReadTokens.
@@ -284,11 +300,7 @@ func (s *Store) ReadTokens(ctx context.Context, caller *Identity, o TokensOption
 		if out.Position, err = position(tx, caller.UserID); err != nil {
 			return err
 		}
-		q := tx.Where("user_id = ?", caller.UserID)
-		if o.Where.Enabled != nil {
-			q = q.Where("enabled = ?", *o.Where.Enabled)
-		}
-		q = o.Where.Name.where(q, "name", "name_folded")
+		q := o.Where.on(tx.Where("user_id = ?", caller.UserID), s.now())
 		if out.Tokens, out.Next, err = list(q, o.ListOptions, tokenColumns); err != nil {
 			return err
 		}

@@ -106,6 +106,9 @@ type (
 	connectionsResult struct {
 		Connections int `json:"connections" doc:"that it holds open now, on the server process that is asked"`
 	}
+	countTokens struct {
+		Options models.CountOptions `json:"options,omitzero" doc:"which tokens"`
+	}
 	readTokens struct {
 		Options models.TokensOptions `json:"options,omitzero" doc:"which tokens, in which order, and how many"`
 	}
@@ -169,8 +172,8 @@ type (
 	}
 )
 
-func (s *Service) countTokens(ctx context.Context, c *Call, _ noParams) (models.TokenCount, error) {
-	return s.store.CountTokens(ctx, c.caller.Identity)
+func (s *Service) countTokens(ctx context.Context, c *Call, p countTokens) (models.TokenCount, error) {
+	return s.store.CountTokens(ctx, c.caller.Identity, p.Options)
 }
 
 func (s *Service) createToken(ctx context.Context, c *Call, p createToken) (NewToken, error) {
