@@ -104,6 +104,7 @@ type method struct {
 	summary string
 	access  access
 	fast    bool // answers from memory at once: may run on the goroutine that reads the connection
+	post    bool // is called by POST only: a connection has no way to set the cookie
 	params  []param
 	result  reflect.Type
 	call    func(ctx context.Context, c *Call, params []byte) ([]byte, error)
@@ -118,6 +119,12 @@ func (m *method) or(code int64, meaning string) *method {
 	}
 	m.errors[code] = meaning
 	return m
+}
+
+// byPost makes it a method that only the doors which take a POST have.
+func (m *method) byPost() *method {
+	m.post = true
+	return m.or(CodeForbidden, "it takes a POST")
 }
 
 // callers returns who may call: of each kind of caller ("nobody" is one without a credential) the permissions that he must

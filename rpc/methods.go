@@ -39,8 +39,8 @@ func (s *Service) table() []*method {
 			or(CodeForbidden, "it takes a session, or the current password is wrong (data.param)").
 			or(CodeTooManyRequests, tooManyAttempts),
 		define("/v1/session/sign-in", anybody, "Signs in. Over POST only, where a cookie can be set.", s.signIn).
+			byPost().
 			or(CodeUnauthorized, "wrong username or password").
-			or(CodeForbidden, "it takes a POST").
 			or(CodeTooManyRequests, tooManyAttempts),
 		define("/v1/session/sign-out", ownSession, "Ends the session that calls.", s.signOut).or(CodeForbidden, "it takes a session"),
 		define("/v1/sessions/delete", sessions, "Ends a session; another user's needs the permission admin.", s.deleteSession),

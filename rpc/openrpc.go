@@ -50,11 +50,15 @@ func openRPC(table []*method, version string) []byte {
 			}
 			params = append(params, descriptor)
 		}
-		methods = append(methods, map[string]any{
+		described := map[string]any{
 			"name": m.name, "summary": m.summary, "description": "Callable by " + string(m.access) + ".", "x-access": m.access.callers(),
 			"paramStructure": "either", "params": params, "errors": errorsOf(m),
 			"result": map[string]any{"name": "result", "schema": s.ofResult(m.result)},
-		})
+		}
+		if m.post {
+			described["x-post-only"] = true
+		}
+		methods = append(methods, described)
 	}
 	for _, n := range notifications {
 		pushed = append(pushed, map[string]any{"name": n.name, "summary": n.summary, "params": s.ofParams(n)})

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -21,9 +22,10 @@ type descriptor struct {
 		Required    bool           `json:"required"`
 		Schema      map[string]any `json:"schema"`
 	} `json:"params"`
-	Access map[string][]string `json:"x-access"`
-	Result map[string]any      `json:"result"`
-	Errors []struct {
+	Access   map[string][]string `json:"x-access"`
+	PostOnly *bool               `json:"x-post-only"` // is there only where it is true
+	Result   map[string]any      `json:"result"`
+	Errors   []struct {
 		Code int64 `json:"code"`
 	} `json:"errors"`
 }
@@ -186,6 +188,26 @@ func TestDocumentedAccess(t *testing.T) {
 		if got := fmt.Sprint(methods[name].Access); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+// TestDocumentedPost: a method that is for POST only is refused on a connection, whatever its params, and says so.
+func TestDocumentedPost(t *testing.T) {
+	_, methods := document(t)
+	s, _ := newTestService(t, io.Discard)
+	var marked []string
+	for name, m := range methods {
+		if m.PostOnly == nil {
+			continue
+		}
+		marked = append(marked, name)
+		_, failed := s.Call(t.Context(), nil, Door{}, name, []byte(`[1]`))
+		if !*m.PostOnly || failed == nil || failed.Code != CodeForbidden || !strings.Contains(failed.Message, "POST /api"+name) {
+			t.Errorf("%s: marked %v, and on a connection: %v", name, *m.PostOnly, failed)
+		}
+	}
+	if !slices.Equal(marked, []string{"/v1/session/sign-in"}) {
+		t.Errorf("for POST only are %q", marked)
 	}
 }
 

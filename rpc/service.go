@@ -177,6 +177,9 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 	if c.caller == nil && err != nil && c.door.Refused != nil {
 		err = c.door.Refused
 	}
+	if err == nil && m.post && c.door.SignedIn == nil {
+		err = &models.Error{Code: models.Forbidden, Message: "this is called with POST /api" + m.name}
+	}
 	if err == nil {
 		result, err = m.call(ctx, c, params)
 	}

@@ -29,6 +29,7 @@ type describedMethod struct {
 	Errors []struct {
 		Code int64 `json:"code"`
 	} `json:"errors"`
+	PostOnly bool `json:"x-post-only"`
 }
 
 // called is a call as it was sent.
@@ -107,6 +108,9 @@ func (d *described) received(c *conn, text string) (wrong []string) {
 		}
 		if call, known := d.calls[c][string(r.ID)]; known && r.Method == "" {
 			wrong = append(wrong, d.answered(call, r)...)
+			if d.methods[call.Method].PostOnly && (r.Error == nil || r.Error.Code != 403) {
+				wrong = append(wrong, call.Method+" is for POST only, and was answered on a connection")
+			}
 			delete(d.calls[c], string(r.ID))
 		}
 	}
