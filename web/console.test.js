@@ -112,10 +112,11 @@ test("the same call as curl and as JavaScript, with params by position or by nam
   /** @type {any} */ (globalThis).location = new URL("http://tokenwire.test/#/console");
   const { curlOf, fetchOf, javaScriptOf } = await import("./page/snippets.js");
   assert.equal(curlOf("/v1/a", ["it's"]), `curl -s -H "Authorization: Bearer $TOKENWIRE_TOKEN" -d '["it'\\''s"]' http://tokenwire.test/api/v1/a`);
-  assert.equal(curlOf("rpc.discover", {}, null), "curl -s -d '' http://tokenwire.test/api/rpc.discover");
+  assert.equal(curlOf("rpc.discover", {}, null), 'curl -s -d \'{"jsonrpc":"2.0","id":1,"method":"rpc.discover","params":{}}\' http://tokenwire.test/api', "it has no door of its own");
   assert.equal(curlOf("/v1/a", [], "twt_1"), "curl -s -H 'Authorization: Bearer twt_1' -d '' http://tokenwire.test/api/v1/a");
-  assert.equal(javaScriptOf("/v1/a", { name: "x" }).split("\n").at(-1), 'await api.callNamed("/v1/a", {"name":"x"});');
-  assert.equal(javaScriptOf("/v1/a", ["x", 1]).split("\n").at(-1), 'await api.call("/v1/a", "x", 1);');
+  assert.equal(javaScriptOf("/v1/a", { name: "x" }).split("\n").at(-2), 'console.log(await api.callNamed("/v1/a", {"name":"x"}));');
+  assert.equal(javaScriptOf("/v1/a", ["x", 1]).split("\n").at(-2), 'console.log(await api.call("/v1/a", "x", 1));');
   assert(javaScriptOf("/v1/a", []).includes('new Api("ws://tokenwire.test/api", { token: "twt_…" })'));
-  assert(fetchOf("/v1/a", ["x"]).includes('body: JSON.stringify(["x"])'));
+  assert(fetchOf("/v1/a", ["x"]).includes('fetch("http://tokenwire.test/api/v1/a", {\n  method: "POST", body: JSON.stringify(["x"])'));
+  assert(fetchOf("rpc.discover", []).includes('fetch("http://tokenwire.test/api", {'));
 });

@@ -6,32 +6,38 @@ import { copy } from "./actions.js";
 /** @param {string} text as one word of a POSIX shell */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** By position or by name. @typedef {any[] | Record<string, any>} Params */
+
 /** What is to take a credential's place: in a shell a variable. */
 const SHELL_CREDENTIAL = '"Authorization: Bearer $TOKENWIRE_TOKEN"';
 const CREDENTIAL = "twt_…";
 
-/** A curl line that calls a method. @param {string} method @param {any[] | Record<string, any>} params by position or by name
+/** A curl line that calls a method. @param {string} method @param {Params} params
  * @param {string | null} [credential] null for none; by default the shell's variable TOKENWIRE_TOKEN */
 export function curlOf(method, params, credential) {
   const header = credential === undefined ? SHELL_CREDENTIAL : credential && quoted(`Authorization: Bearer ${credential}`);
-  const body = Object.keys(params).length ? JSON.stringify(params) : "";
-  return `curl -s ${header ? `-H ${header} ` : ""}-d ${quoted(body)} ${doorOf(method)}`;
+  const { door, body } = postOf(method, params);
+  return `curl -s ${header ? `-H ${header} ` : ""}-d ${quoted(Object.keys(body).length ? JSON.stringify(body) : "")} ${door}`;
 }
 
-/** A method's own door. JSON-RPC's own methods have no slash in front. @param {string} method */
-const doorOf = (method) => `${location.origin}/api${method.startsWith("/") ? "" : "/"}${method}`;
+/** A method has a door of its own, for its params alone. JSON-RPC's own methods have not. @param {string} method @param {Params} params */
+function postOf(method, params) {
+  if (method.startsWith("/")) return { door: `${location.origin}/api${method}`, body: params };
+  return { door: `${location.origin}/api`, body: { jsonrpc: "2.0", id: 1, method, params } };
+}
 
-/** JavaScript that calls a method by POST, without a credential. @param {string} method @param {any[] | Record<string, any>} params */
+/** JavaScript that calls a method by POST, without a credential. @param {string} method @param {Params} params */
 export function fetchOf(method, params) {
+  const { door, body } = postOf(method, params);
   return [
-    `const answer = await fetch(${JSON.stringify(doorOf(method))}, {`,
-    `  method: "POST", body: JSON.stringify(${JSON.stringify(params)}),`,
+    `const answer = await fetch(${JSON.stringify(door)}, {`,
+    `  method: "POST", body: JSON.stringify(${JSON.stringify(body)}),`,
     "});",
-    "await answer.json();",
+    "console.log(await answer.json());",
   ].join("\n");
 }
 
-/** JavaScript that calls a method. @param {string} method @param {any[] | Record<string, any>} params by position or by name
+/** JavaScript that calls a method, shows what came of it, and ends. @param {string} method @param {Params} params
  * @param {string} [credential] */
 export function javaScriptOf(method, params, credential = CREDENTIAL) {
   const end = new URL("/api", location.href);
@@ -39,9 +45,15 @@ export function javaScriptOf(method, params, credential = CREDENTIAL) {
   return [
     `const { Api } = await import(${JSON.stringify(`${location.origin}/client.js`)});`,
     `const api = new Api(${JSON.stringify(end.href)}, { token: ${JSON.stringify(credential)} });`,
-    Array.isArray(params) ? `await api.call(${[method, ...params].map((value) => JSON.stringify(value)).join(", ")});`
-      : `await api.callNamed(${JSON.stringify(method)}, ${JSON.stringify(params)});`,
+    `console.log(await api.${callOf(method, params)});`,
+    "api.close();",
   ].join("\n");
+}
+
+/** @param {string} method @param {Params} params */
+function callOf(method, params) {
+  const [way, values] = Array.isArray(params) ? ["call", [method, ...params]] : ["callNamed", [method, params]];
+  return `${way}(${values.map((value) => JSON.stringify(value)).join(", ")})`;
 }
 
 /** A text to copy. @param {string} label @param {string} text @param {(done: boolean) => void} [copied] */
