@@ -4,14 +4,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FrameLog, passes, pretty } from "./page/frame-log.js";
 import { JsonProblem, parseJson } from "./page/json-text.js";
-import { addressOf, groupsOf, isForAnybody, isPostOnly, methodAt, paramsSchema, secretPositions, toNames, toPositions } from "./page/methods.js";
-import { redacted, withoutPasswords } from "./page/redact.js";
+import { addressOf, groupsOf, isForAnybody, isPostOnly, lacking, methodAt, paramsSchema, toNames, toPositions } from "./page/methods.js";
+import { redacted, withoutSecrets } from "./page/redact.js";
 import { Seen } from "./page/seen.js";
 
 const param = (name, required = false, schema = { type: "string" }) => ({ name, required, schema });
-const CREATE = { name: "/v1/api-tokens/create", summary: "Creates an API token.", description: "Callable by a session.", params: [param("name", true), param("options")] };
-const SIGN_IN = { name: "/v1/session/sign-in", summary: "Signs in. Over POST only.", description: "Callable by anybody.", params: [param("username", true), param("password", true)] };
-const DISCOVER = { name: "rpc.discover", params: [] };
+const SECRET = { type: "string", format: "password", writeOnly: true };
+const CREATE = { name: "/v1/api-tokens/create", summary: "Creates an API token.", "x-access": { session: [], token: ["tokens:manage"] }, params: [param("name", true), param("options")] };
+const SIGN_IN = { name: "/v1/session/sign-in", summary: "Signs in.", "x-post-only": true, "x-access": { nobody: [], session: [], token: [] }, params: [param("username", true), param("password", true, SECRET)] };
+const DISCOVER = { name: "rpc.discover", "x-access": { nobody: [] }, params: [] };
 const METHODS = [CREATE, SIGN_IN, DISCOVER];
 
 test("methods in groups, as far as they have what is looked for", () => {
@@ -27,7 +28,9 @@ test("each method has an address", () => {
   for (const method of METHODS) assert.equal(methodAt(METHODS, addressOf(method)), method);
   for (const hash of ["", "#/console", "#/console/", "#/console/v1", "#/console/%"]) assert.equal(methodAt(METHODS, hash), undefined, hash);
   assert.deepEqual(METHODS.map(isPostOnly), [false, true, false]);
-  assert.deepEqual(METHODS.map(isForAnybody), [false, true, false]);
+  assert.deepEqual(METHODS.map(isForAnybody), [false, true, true]);
+  const ADMIN = { ...CREATE, "x-access": { session: ["admin"], token: ["admin"] } };
+  assert.deepEqual([lacking(CREATE, () => false), lacking(ADMIN, () => false), lacking(ADMIN, (id) => id === "admin"), lacking({ name: "a", params: [] }, () => false)], [[], ["admin"], [], []]);
 });
 
 test("params by name and by position", () => {
@@ -58,17 +61,20 @@ test("JSON that is wrong says where", () => {
 });
 
 const TOKEN = `twt_0VbmsOmWu68ts4BRKkAD_${"a".repeat(43)}_abcDEF`;
-const positions = (method) => secretPositions(METHODS.find(({ name }) => name === method), {});
+const hide = (name, params) => withoutSecrets(params, METHODS.find((method) => method.name === name), {});
 
 test("frames show no secrets", () => {
-  assert.equal(redacted(`{"result":{"token":"${TOKEN}"}}`, positions), '{"result":{"token":"twt_0VbmsOmWu68ts4BRKkAD_…"}}');
-  assert.equal(redacted(`no JSON ${TOKEN.replace("twt", "tws")}`, positions), "no JSON tws_0VbmsOmWu68ts4BRKkAD_…");
+  assert.equal(redacted(`{"result":{"token":"${TOKEN}"}}`, hide), '{"result":{"token":"twt_0VbmsOmWu68ts4BRKkAD_…"}}');
+  assert.equal(redacted(`no JSON ${TOKEN.replace("twt", "tws")}`, hide), "no JSON tws_0VbmsOmWu68ts4BRKkAD_…");
   const request = (params) => JSON.stringify({ jsonrpc: "2.0", id: 1, method: SIGN_IN.name, params });
-  assert.equal(redacted(request(["me", "pass"]), positions), request(["me", "…"]));
-  assert.equal(redacted(request({ username: "me", password: "pass" }), positions), request({ username: "me", password: "…" }));
-  assert.equal(redacted(`[${request(["me", "pass"])}]`, positions), `[${request(["me", "…"])}]`);
-  assert.deepEqual(withoutPasswords({ options: { password: "x", new: true } }, []), { options: { password: "…", new: true } });
-  for (const text of ['{ "id":1, "result":{"current":true, "prefix":"twt_0VbmsOmWu68ts4BRKkAD"} }', "{"]) assert.equal(redacted(text, positions), text, "as it was");
+  assert.equal(redacted(request(["me", "pass"]), hide), request(["me", "…"]));
+  assert.equal(redacted(request({ username: "me", password: "pass" }), hide), request({ username: "me", password: "…" }));
+  assert.equal(redacted(`[${request(["me", "pass"])}]`, hide), `[${request(["me", "…"])}]`);
+  const doc = { components: { schemas: { Options: { type: "object", properties: { key: { allOf: [SECRET], description: "mine" }, name: { type: "string" } } } } } };
+  const nested = { name: "a", params: [param("all", true, { type: "array", items: { $ref: "#/components/schemas/Options" } }), param("map", false, { type: "object", additionalProperties: SECRET })] };
+  assert.deepEqual(withoutSecrets([[{ key: "x", name: "y", other: 1 }, null], { a: "x", b: null }, "more"], nested, doc), [[{ key: "…", name: "y", other: 1 }, null], { a: "…", b: null }, "more"]);
+  assert.deepEqual(withoutSecrets({ all: [{ key: { in: "it" } }], map: "no map" }, nested, doc), { all: [{ key: "…" }], map: "no map" });
+  for (const text of ['{ "id":1, "result":{"current":true, "prefix":"twt_0VbmsOmWu68ts4BRKkAD"} }', "{"]) assert.equal(redacted(text, hide), text, "as it was");
 });
 
 test("an answer has the method and the time of its request", () => {

@@ -4,8 +4,9 @@ import { fill, h, setAttribute, setText } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Frames } from "./frames.js";
 import { MethodPane } from "./method-pane.js";
-import { addressOf, groupOf, groupsOf, methodAt, secretPositions } from "./methods.js";
+import { addressOf, groupOf, groupsOf, methodAt } from "./methods.js";
 import { Notifications } from "./notifications.js";
+import { withoutSecrets } from "./redact.js";
 import { Suggestions } from "./suggestions.js";
 import { Tabs } from "./tabs.js";
 import { View } from "./view.js";
@@ -29,7 +30,7 @@ class ConsoleView extends View {
   #docs = h("div");
   #code = h("div");
   /** @type {Tabs} */ #tabs;
-  #frames = new Frames((name) => secretPositions(this.#method(name), this.#doc), (n) => this.#tabs?.rename("frames", n ? `Frames (${n})` : "Frames"));
+  #frames = new Frames((name, params) => this.#withoutSecrets(name, params), (n) => this.#tabs?.rename("frames", n ? `Frames (${n})` : "Frames"));
   /** @type {Notifications} */ #notifications;
 
   show() {
@@ -57,7 +58,7 @@ class ConsoleView extends View {
     this.#tabs = new Tabs("More", { docs: ["Docs", this.#docs], code: ["As code", this.#code], frames: ["Frames", this.#frames.element], notifications: ["Notifications", this.#notifications.element] });
     fill(this.#body, h("nav", { "aria-label": "Methods" }, this.#search, this.#found, this.#list), h("div", { class: "main" }, this.#pane, this.#tabs.element), suggestions.element);
     this.signal.addEventListener("abort", this.app.api.on("frame", (frame) => this.#frames.add(frame)), { once: true });
-    this.hear("*", (name) => this.#notifications.hear(name));
+    this.hear("*", (name) => this.#hear(name));
     this.#status.hidden = true;
     this.#body.hidden = false;
     this.#drawList();
@@ -73,9 +74,19 @@ class ConsoleView extends View {
     heading?.scrollIntoView({ block: "nearest" });
   }
 
-  get #chosen() { return methodAt(this.#doc.methods, location.hash); }
   /** @param {string} name */
-  #method(name) { return this.#doc?.methods.find((method) => method.name === name); }
+  #hear(name) {
+    this.#notifications.hear(name);
+    if (name === "/v1/session/permissions-changed" || name === "/v1/session/ready") this.#panes.get(this.#chosen?.name ?? "")?.showAccess();
+  }
+
+  get #chosen() { return methodAt(this.#doc.methods, location.hash); }
+
+  /** @param {string} name @param {any} params */
+  #withoutSecrets(name, params) {
+    const method = this.#doc.methods.find((one) => one.name === name);
+    return method ? withoutSecrets(params, method, this.#doc) : params;
+  }
 
   /** Shows the method that the address names. */
   #choose() {
@@ -86,6 +97,7 @@ class ConsoleView extends View {
     this.#tabs.offer(OF_A_METHOD, Boolean(method));
     if (!method) return fill(this.#pane, this.#welcome());
     const pane = this.#paneOf(method);
+    pane.showAccess();
     fill(this.#pane, h("p", { class: "back" }, h("a", { href: "#/console" }, "All methods")), pane.element);
     fill(this.#docs, pane.docs);
     fill(this.#code, pane.code);

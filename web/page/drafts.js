@@ -36,7 +36,7 @@ export class Drafts {
     switch (kindOf(s)) {
       case "object": return { members: {}, empty: false };
       case "map": case "array": return { rows: [], empty: false };
-      case "tuple": return { items: s.prefixItems.map((/** @type {any} */ item) => this.make(item, { given: true })) };
+      case "tuple": return { items: s.items.map((/** @type {any} */ item) => this.make(item, { given: true })) };
       case "oneOf": return { choice: -1 };
     }
     const values = valuesOf(s);
@@ -109,8 +109,8 @@ export class Drafts {
 
   /** What a tuple cannot but hold says nothing yet. @param {any} s @param {Draft} draft @param {string} path @param {Problem[]} problems */
   #tuple(s, { items = [] }, path, problems) {
-    const values = items.map((item, i) => this.#value(s.prefixItems[i], item, `${path}[${i}]`, problems));
-    const isFilled = values.some((value, i) => value !== undefined && kindOf(this.flat(s.prefixItems[i])) !== "const");
+    const values = items.map((item, i) => this.#value(s.items[i], item, `${path}[${i}]`, problems));
+    const isFilled = values.some((value, i) => value !== undefined && kindOf(this.flat(s.items[i])) !== "const");
     return isFilled ? values.map((value) => value ?? null) : undefined;
   }
 
@@ -140,9 +140,9 @@ export class Drafts {
   }
 
   /** @param {any} s @param {any} value @param {string} path */
-  #fromTuple({ prefixItems }, value, path) {
-    if (array(value, path).length !== prefixItems.length) throw new Misfit(path, `has not ${prefixItems.length} items`);
-    return prefixItems.map((/** @type {any} */ item, /** @type {number} */ i) => this.from(item, value[i], `${path}[${i}]`));
+  #fromTuple({ items }, value, path) {
+    if (array(value, path).length !== items.length) throw new Misfit(path, `has not ${items.length} items`);
+    return items.map((/** @type {any} */ item, /** @type {number} */ i) => this.from(item, value[i], `${path}[${i}]`));
   }
 
   /** @param {any} s @param {any} value @param {string} path @returns {Draft} */
@@ -198,6 +198,7 @@ export function leafValue(s, text) {
 export function leafWarning(s, text) {
   const { value, problem } = leafValue(s, text);
   if (problem) return `It ${problem}.`;
+  if (s.pattern && typeof value === "string" && !new RegExp(s.pattern, "u").test(value)) return `It must match ${s.pattern}`;
   if (typeof value !== "number") return "";
   if (value < s.minimum) return `The least is ${s.minimum}.`;
   return value > s.maximum ? `The most is ${s.maximum}.` : "";

@@ -18,7 +18,7 @@ const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digi
 export class Frames {
   #log = new FrameLog();
   /** By their numbers, oldest first. @type {Map<number, FrameRow>} */ #rows = new Map();
-  #secretPositions; #counted;
+  #hide; #counted;
   #isDrawing = false;
   #isPaused = false;
   #list = h("ul", { class: "frames", role: "list" });
@@ -31,9 +31,9 @@ export class Frames {
     h("div", { class: "row" }, h("div", { class: "grow" }, this.#filter), this.#pause, button("Clear", () => this.#clear(), { class: "small" }), this.#pretty, this.#secrets),
     this.#none, this.#list);
 
-  /** @param {(method: string) => number[]} secretPositions of a method's params @param {(count: number) => void} counted */
-  constructor(secretPositions, counted) {
-    this.#secretPositions = secretPositions;
+  /** @param {(method: string, params: any) => any} hide takes the secrets out of params @param {(count: number) => void} counted */
+  constructor(hide, counted) {
+    this.#hide = hide;
     this.#counted = counted;
     this.#place();
   }
@@ -86,7 +86,7 @@ export class Frames {
   }
 
   /** @param {string} text */
-  #shown(text) { return isOn(this.#secrets) ? text : redacted(text, this.#secretPositions); }
+  #shown(text) { return isOn(this.#secrets) ? text : redacted(text, this.#hide); }
 
   #redraw() {
     for (const row of this.#rows.values()) row.draw();

@@ -4,9 +4,9 @@
 import { button, fill, h, setText } from "./dom.js";
 import { Answer } from "./answer.js";
 import { callMethod } from "./calling.js";
-import { isForAnybody, isPostOnly, secretPositions } from "./methods.js";
+import { isForAnybody, isPostOnly, lacking } from "./methods.js";
 import { ParamsEditor } from "./params-editor.js";
-import { withoutPasswords } from "./redact.js";
+import { withoutSecrets } from "./redact.js";
 import { methodDocs } from "./schema-docs.js";
 import { copyable, curlOf, fetchOf, javaScriptOf } from "./snippets.js";
 import { OFFLINE } from "./words.js";
@@ -18,6 +18,7 @@ export class MethodPane {
   /** Of the call that is under way. @type {AbortController | null} */ #calling = null;
   #answer = new Answer();
   #problem = h("p", { class: "problem", role: "alert" });
+  #lacking = h("p", { class: "notice", hidden: true });
   #call = h("button", { class: "primary" }, "Call");
   #cancel = button("Cancel", () => this.#calling?.abort(), { hidden: true });
 
@@ -42,9 +43,17 @@ export class MethodPane {
   #notes() {
     return [
       h("p", { class: "quiet" }, this.method.description),
+      this.#lacking,
       isPostOnly(this.method) && h("p", { class: "notice" }, "The connection has no such method: it is called by POST",
         isForAnybody(this.method) ? ", without the page’s cookie, so that your own session stays as it is." : "."),
     ];
+  }
+
+  /** Says whether the user may not call it: that changes. */
+  showAccess() {
+    const lacks = lacking(this.method, (permission) => this.#app.holds(permission));
+    this.#lacking.hidden = !lacks.length;
+    setText(this.#lacking, lacks.length ? `This takes the permission ${lacks.join(" and ")}, which you do not hold: the server will refuse it.` : "");
   }
 
   /** @param {Event} event */
@@ -90,7 +99,7 @@ export class MethodPane {
     if (!this.#editor) return; // it is just being made
     let params;
     try {
-      params = withoutPasswords(this.#editor.params, secretPositions(this.method, this.#doc));
+      params = withoutSecrets(this.#editor.params, this.method, this.#doc);
     } catch {
       return fill(this.code, h("p", { class: "quiet" }, "What is filled in cannot be sent as it is."));
     }
@@ -98,7 +107,7 @@ export class MethodPane {
     const isOpen = isForAnybody(this.method);
     const stands = ["With an API token of yours, or a session, in place of ", h("code", null, "$TOKENWIRE_TOKEN"), " and ", h("code", null, "twt_…"), ". "];
     fill(this.code, copyable("curl", curlOf(name, params, isOpen ? null : undefined)),
-      copyable("JavaScript", isPostOnly(this.method) ? fetchOf(name, params) : javaScriptOf(name, params)),
+      copyable("JavaScript", isOpen || isPostOnly(this.method) ? fetchOf(name, params) : javaScriptOf(name, params)),
       h("p", { class: "quiet" }, !isOpen && stands, "Passwords are left out."));
   }
 }

@@ -1,12 +1,11 @@
 // The methods of the OpenRPC document: in groups, by their addresses, and what is to be known of one.
 
-import { flat, isSecret } from "./schema.js";
-
 const ADDRESS = "#/console";
 
-/** @typedef {import("./schema.js").Document} Document */
-/** @typedef {{ name: string, summary?: string, description?: string, params: { name: string, required?: boolean, description?: string, schema: any }[],
- *   result?: { schema: any }, errors?: { code: number, message: string }[] }} Method */
+/** `x-access`: of each kind of caller that may call it, what he must hold.
+ * @typedef {{ name: string, summary?: string, description?: string, params: { name: string, required?: boolean, description?: string, schema: any }[],
+ *   result?: { schema: any }, errors?: { code: number, message: string }[], "x-post-only"?: boolean,
+ *   "x-access"?: Partial<Record<"nobody" | "session" | "token", string[]>> }} Method */
 
 /** Those that have all the words that are looked for, grouped by the part of the name before its last.
  * @param {Method[]} methods @param {string} search @returns {Map<string, Method[]>} */
@@ -37,11 +36,14 @@ export function methodAt(methods, hash) {
   return methods.find((method) => addressOf(method) === address);
 }
 
-/** Whether the connection has no such method. The document says so in words alone. @param {Method} method */
-export const isPostOnly = ({ summary = "" }) => /\bPOST only\b/i.test(summary);
+/** Whether the connection has no such method. @param {Method} method */
+export const isPostOnly = (method) => method["x-post-only"] === true;
 
 /** Whether it asks for no credential. @param {Method} method */
-export const isForAnybody = ({ description = "" }) => /\bby anybody\b/i.test(description);
+export const isForAnybody = (method) => method["x-access"]?.nobody?.length === 0;
+
+/** The permissions that a session lacks for it. @param {Method} method @param {(permission: string) => boolean} holds */
+export const lacking = (method, holds) => (method["x-access"]?.session ?? []).filter((permission) => !holds(permission));
 
 /** A method's params as one schema, of an object. @param {Method} method */
 export function paramsSchema({ params }) {
@@ -67,9 +69,4 @@ export function toNames({ params }, values) {
   if (values.length > params.length) throw new TypeError(`there are ${values.length} params, of ${params.length} at most`);
   const given = values.map((value, i) => [params[i], value]).filter(([param, value]) => value !== null || param.required);
   return Object.fromEntries(given.map(([param, value]) => [param.name, value]));
-}
-
-/** The positions of a method's params that are for nobody's eyes. @param {Method | undefined} method @param {Document} doc @returns {number[]} */
-export function secretPositions(method, doc) {
-  return (method?.params ?? []).flatMap(({ name, schema }, i) => (isSecret(name, flat(schema, doc)) ? [i] : []));
 }

@@ -76,7 +76,7 @@ function control({ suggest }, { name, s, draft, required }) {
   }
   if (kind === "any") return h("textarea", { ...common, class: "code", rows: "2", spellcheck: "false", placeholder: "JSON" });
   if (kind === "time") return h("input", { type: "datetime-local", step: "1", ...common });
-  if (isSecret(name, s)) return h("input", { type: "password", autocomplete: "new-password", ...common });
+  if (isSecret(s)) return h("input", { type: "password", autocomplete: "new-password", ...common });
   const numeric = kind === "integer" ? "numeric" : kind === "number" ? "decimal" : null;
   return h("input", { ...common, inputmode: numeric, autocomplete: "off", autocapitalize: "none", spellcheck: "false", dir: numeric ? null : "auto", list: suggest(name), placeholder: NOT_SENT });
 }
@@ -141,21 +141,36 @@ function rowsField(context, field) {
 /** @param {Context} context @param {Field} field @param {{ key: string, value: Draft }} row @param {number} i @param {() => void} remove */
 function rowOf(context, { name, s }, row, i, remove) {
   const inner = rowSchema(s);
-  const key = kindOf(s) === "map" && h("input", {
-    value: row.key, "aria-label": `${name}: key ${i + 1}`, placeholder: "key", autocomplete: "off", spellcheck: "false", autocapitalize: "none", dir: "auto", list: context.suggest(name),
+  const key = kindOf(s) === "map" && keyField(context, name, context.drafts.flat({ type: "string", ...s.propertyNames }), row, i);
+  const value = fieldOf(context, { name: key ? `${name}: value ${i + 1}` : `${name}[${i}]`, schema: inner, s: context.drafts.flat(inner), draft: row.value, bare: true });
+  return h("li", { class: key ? "pair" : "item" }, key, value, button("Remove", remove, { class: "small", "aria-label": `Remove ${key ? `row ${i + 1} of ${name}` : `${name}[${i}]`}` }));
+}
+
+/** @param {Context} context @param {string} name of the map @param {any} s of its keys, flat @param {{ key: string }} row @param {number} i */
+function keyField(context, name, s, row, i) {
+  const warning = h("small", { class: "warning", id: newId() });
+  const input = h("input", {
+    value: row.key, "aria-label": `${name}: key ${i + 1}`, "aria-describedby": warning.id, title: s.description, placeholder: "key",
+    autocomplete: "off", spellcheck: "false", autocapitalize: "none", dir: "auto", list: context.suggest(name),
     oninput: () => {
-      row.key = key.value;
+      row.key = input.value;
+      warn();
       context.changed();
     },
   });
-  const value = fieldOf(context, { name: key ? `${name}: value ${i + 1}` : `${name}[${i}]`, schema: inner, s: context.drafts.flat(inner), draft: row.value, bare: true });
-  return h("li", { class: key ? "pair" : "item" }, key, value, button("Remove", remove, { class: "small", "aria-label": `Remove ${key ? `row ${i + 1} of ${name}` : `${name}[${i}]`}` }));
+  const warn = () => {
+    const text = leafWarning(s, row.key);
+    setText(warning, text);
+    setAttribute(input, "aria-invalid", text ? "true" : null);
+  };
+  warn();
+  return h("div", { class: "field" }, input, warning);
 }
 
 /** Items that each have their place. @param {Context} context @param {Field} field */
 function tupleField(context, field) {
   const { name, s, draft } = field;
-  return part(context, field, h("div", { class: "tuple" }, s.prefixItems.map((/** @type {any} */ schema, /** @type {number} */ i) => {
+  return part(context, field, h("div", { class: "tuple" }, s.items.map((/** @type {any} */ schema, /** @type {number} */ i) => {
     const item = context.drafts.flat(schema);
     if (kindOf(item) === "const") return h("code", null, JSON.stringify(item.const));
     return fieldOf(context, { name: `${name}[${i}]`, schema, s: item, draft: /** @type {any} */ (draft.items)[i], bare: true });

@@ -1,10 +1,8 @@
-// JSON Schema as the OpenRPC document uses it: made flat, told apart, and said in words. It knows nothing of the page.
+// JSON Schema of draft 7, as the OpenRPC document uses it: made flat, told apart, and said in words. It knows nothing of the page.
 
 /** @typedef {{ components?: { schemas?: Record<string, any> }, methods?: any[] }} Document */
 /** @typedef {"string" | "time" | "integer" | "number" | "boolean" | "enum" | "const" | "null" | "object" | "map" | "array" | "tuple" | "oneOf" | "any"} Kind */
 /** @typedef {{ name: string, required: boolean, schema: any }} Member */
-
-const SECRET_NAME = /^(password|current|new)$/i;
 
 /** A schema without references and allOf. What stands beside a reference counts over what it refers to.
  * @param {any} schema @param {Document} doc @returns {any} */
@@ -25,7 +23,7 @@ export function kindOf(schema) {
   if (choicesOf(schema)) return "oneOf";
   switch (schema.type) {
     case "string": return schema.format === "date-time" ? "time" : "string";
-    case "array": return schema.prefixItems ? "tuple" : "array";
+    case "array": return Array.isArray(schema.items) ? "tuple" : "array";
     case "object": return schema.properties || schema.additionalProperties === false ? "object" : "map";
     case "integer": case "number": case "boolean": case "null": return schema.type;
   }
@@ -61,7 +59,7 @@ export function typeText(schema, doc) {
     case "enum": case "const": return valuesOf(s).map((value) => JSON.stringify(value)).join(" | ");
     case "oneOf": return /** @type {any[]} */ (choicesOf(s)).map(of).join(" | ");
     case "array": return s.items ? `${inBrackets(of(s.items))}[]` : "array";
-    case "tuple": return `[${s.prefixItems.map(of).join(", ")}]`;
+    case "tuple": return `[${s.items.map(of).join(", ")}]`;
     case "map": return `{ [key]: ${typeof s.additionalProperties === "object" ? of(s.additionalProperties) : "any"} }`;
     case "object": return nameOf(schema) ?? (membersOf(s).length ? "object" : "{}");
   }
@@ -88,7 +86,7 @@ export function nameOf(schema) {
  * @param {any} schema @param {Document} doc @returns {any} as it stands there: perhaps a reference */
 export function objectWithin(schema, doc) {
   const s = flat(schema, doc);
-  const inner = { object: [], oneOf: choicesOf(s), array: [s.items], tuple: s.prefixItems, map: [s.additionalProperties] }[/** @type {string} */ (kindOf(s))];
+  const inner = { object: [], oneOf: choicesOf(s), array: [s.items], tuple: s.items, map: [s.additionalProperties] }[/** @type {string} */ (kindOf(s))];
   if (kindOf(s) === "object") return membersOf(s).length ? schema : undefined;
   for (const one of inner ?? []) {
     const found = one && objectWithin(one, doc);
@@ -97,5 +95,5 @@ export function objectWithin(schema, doc) {
   return undefined;
 }
 
-/** Whether a value is for nobody's eyes. @param {string} name @param {any} schema flat */
-export const isSecret = (name, schema) => schema.format === "password" || schema.writeOnly === true || (SECRET_NAME.test(name) && kindOf(schema) === "string");
+/** Whether a value is for nobody's eyes. @param {any} schema flat */
+export const isSecret = ({ format }) => format === "password";
