@@ -180,8 +180,11 @@ test("what differs from before, as far as that is known", () => {
 test("titles, also of what is not known yet, and what a filter looks through", () => {
   assert.deepEqual(["created", "deleted", "permissions-changed", "updated", "renamed"].map((what) => titleOf(entry(what, {})).title), ["Created", "Deleted", "Permissions", "Changed", "Changed"]);
   assert.equal(titleOf(entry("enabled-changed", { enabled: false })).title, "Switched off");
-  const text = textOf(entry("enabled-changed", { enabled: true, by: { userId: "u0", username: "Root" } }), me);
+  const text = textOf(entry("enabled-changed", { enabled: true, by: { userId: "u0", username: "Root" } }), me, null);
   for (const part of ["switched on", "deploy", "twt_t", "root"]) assert(text.includes(part), part);
+  const permissions = Object.fromEntries(Array.from({ length: 15 }, (_, i) => [`p${i}`, true]));
+  assert(textOf(entry("permissions-changed", { permissions }), me, { permissions: { gone: true } }).includes("gone taken away, p0 given"), "what it was before is looked through");
+  assert(textOf(entry("permissions-changed", { permissions }), me, null).includes("p14"), "also what is only counted in the list");
 });
 
 test("names are learnt, and asked for once each", async () => {

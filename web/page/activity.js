@@ -145,9 +145,10 @@ class ActivityView extends View {
   #place() {
     const { all } = this.#feed;
     this.#learnNames(all);
-    const shown = all.filter((entry) => this.#fits(entry));
+    const before = heldBefore(all);
+    const shown = all.filter((entry) => this.#fits(entry, before.get(entry) ?? null));
     const isNew = shown.filter(({ key, isHeard }) => isHeard && !this.#rows.has(key));
-    this.#placeRows(all, shown);
+    this.#placeRows(all, shown, before);
     this.#placeDays(shown);
     if (isNew.length <= MARKED_MAX) for (const { key } of isNew) mark(/** @type {ActivityRow} */ (this.#rows.get(key)).element);
     this.#showEnds(all.length, shown.length);
@@ -161,14 +162,14 @@ class ActivityView extends View {
     this.#names.want(mentioned.filter((id) => id && !deleted.has(id)));
   }
 
-  /** @param {Entry} entry */
-  #fits(entry) {
-    return (!this.#kind || titleOf(entry).kind === this.#kind) && (!this.#search || textOf(entry, this.#viewer).includes(this.#search));
+  /** @param {Entry} entry @param {import("./changes.js").Held | null} before */
+  #fits(entry, before) {
+    return (!this.#kind || titleOf(entry).kind === this.#kind) && (!this.#search || textOf(entry, this.#viewer, before).includes(this.#search));
   }
 
-  /** What the filter leaves out has a row, too: it is not new when it comes back. @param {readonly Entry[]} all @param {Entry[]} shown */
-  #placeRows(all, shown) {
-    const before = heldBefore(all);
+  /** What the filter leaves out has a row, too: it is not new when it comes back. @param {readonly Entry[]} all @param {Entry[]} shown
+   * @param {Map<Entry, import("./changes.js").Held>} before */
+  #placeRows(all, shown, before) {
     const rows = all.map((entry) => /** @type {[string, ActivityRow]} */ ([entry.key, this.#rows.get(entry.key) ?? new ActivityRow(entry)]));
     this.#rows = new Map(rows);
     for (const entry of shown) this.#rows.get(entry.key)?.show(this.#viewer, before.get(entry) ?? null);

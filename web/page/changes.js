@@ -26,19 +26,20 @@ export function titleOf({ method, params }) {
   }
 }
 
-/** What there is to say of it beside its title. @param {Entry} entry @param {Held | null} before as far as that is known */
-export function detailOf({ method, params }, before) {
+/** What there is to say of it beside its title. @param {Entry} entry @param {Held | null} before as far as that is known
+ * @param {number} [most] permissions that are named */
+export function detailOf({ method, params }, before, most = NAMED) {
   const { permissions, effectivePermissions = [], expiresAt } = params.token ?? params;
   if (!permissions) return "";
-  const all = listed(Object.keys(permissions).sort());
+  const all = listed(Object.keys(permissions).sort(), most);
   if (method === "/v1/api-tokens/created") return `${all ? `with ${all}` : "without permissions"}${expiresAt ? `, until ${when(expiresAt)}` : ""}`;
   const changes = before ? permissionChanges(before.permissions, permissions) : [];
   const effects = before ? effectChanges(before.effectivePermissions ?? [], effectivePermissions) : [];
-  return listed(changes.length ? changes : effects) || (all ? `now ${all}` : "now none");
+  return listed(changes.length ? changes : effects, most) || (all ? `now ${all}` : "now none");
 }
 
-/** @param {string[]} texts */
-const listed = (texts) => texts.slice(0, NAMED).join(", ") + (texts.length > NAMED ? ` and ${texts.length - NAMED} more` : "");
+/** @param {string[]} texts @param {number} most */
+const listed = (texts, most) => texts.slice(0, most).join(", ") + (texts.length > most ? ` and ${texts.length - most} more` : "");
 
 /** A token's permissions have an effect while its owner holds them. @param {string[]} before @param {string[]} after */
 function effectChanges(before, after) {
@@ -72,10 +73,11 @@ export function heldBefore(entries) {
   return before;
 }
 
-/** What a filter looks through. @param {Entry} entry @param {Viewer} viewer */
-export function textOf(entry, viewer) {
+/** What a filter looks through: what is shown, with each permission that it is about. @param {Entry} entry @param {Viewer} viewer
+ * @param {Held | null} before */
+export function textOf(entry, viewer, before) {
   const { tokenId, params } = entry;
   const who = whoOf(entry, viewer).map((part) => (typeof part === "string" ? part : part.name));
-  return [titleOf(entry).title, tokenId && `${viewer.nameOf(tokenId) ?? ""} ${prefixOf(tokenId)}`, ...who, detailOf(entry, null), params.by?.username]
+  return [titleOf(entry).title, tokenId && `${viewer.nameOf(tokenId) ?? ""} ${prefixOf(tokenId)}`, ...who, detailOf(entry, before, Infinity), params.by?.username]
     .join(" ").toLowerCase();
 }
