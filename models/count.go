@@ -39,7 +39,7 @@ func (s *Store) CountTokens(ctx context.Context, caller *Identity, o CountOption
 }
 
 const (
-	maxCounted = 100_000   // positions of a feed that are looked at to count changes: a fraction of a second's work
+	maxCounted = 10_000    // positions of a feed that are looked at to count changes: a few milliseconds' work, which anybody may ask for
 	hour       = 3_600_000 // in milliseconds
 )
 

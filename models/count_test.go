@@ -157,7 +157,7 @@ func TestCountEvents(t *testing.T) {
 // the earliest time, even so. Of a feed that is longer than what is looked at, the newest is.
 func TestCountEventsOfManyNodesAndPositions(t *testing.T) {
 	modelstest.Each(t, func(t *testing.T, url string) {
-		const last, bound = 250_000, 100_000 // the feed's last position, and how many are looked at
+		const last, bound = 25_000, 10_000 // the feed's last position, and how many are looked at
 		now := time.Date(2027, 5, 1, 15, 0, 0, 0, time.UTC)
 		store, admin, _ := openAt(t, url, now)
 		ada := makeUser(t, store, admin, "ada")

@@ -151,7 +151,7 @@ type TokenOrder = "name" | "createdAt" | "lastUsedAt" | "enabled";
 
 export interface TokensOptions {
   id?: string;
-  where?: { name?: string | ["like", string]; enabled?: boolean };
+  where?: { name?: string | ["like", string]; enabled?: boolean; expired?: boolean };
   orderBy?: TokenOrder | [TokenOrder, "asc" | "desc"][];
   limit?: number;
   /** A `next` from an earlier answer with the same orderBy. */
@@ -169,7 +169,7 @@ export interface Methods {
   "/v1/session/sign-out": () => None;
   "/v1/sessions/read": (options?: { userId?: string }) => { sessions: Session[] };
   "/v1/sessions/delete": (sessionId: string) => None;
-  "/v1/api-tokens/count": () => { total: number; enabled: number; disabled: number; expired: number; position: string };
+  "/v1/api-tokens/count": (options?: Pick<TokensOptions, "where">) => { total: number; enabled: number; disabled: number; expired: number; position: string };
   "/v1/api-tokens/create": (name: string, options?: { permissions?: Record<string, boolean>; expiresAt?: string | null }) => Token & { token: string };
   "/v1/api-tokens/delete": (tokenId: string) => None;
   "/v1/api-tokens/get-connections": (tokenId: string) => { connections: number };
@@ -237,8 +237,9 @@ export class Api {
 
   /** Resolves when the connection is live; rejects when it can no longer become so. */
   connect(): Promise<Ready>;
-  /** Tries now instead of when the pause is over; also after the credential has ended (there is a new cookie). */
-  reconnect(): void;
+  /** Tries now instead of when the pause is over; also after the credential has ended (there is a new cookie). With `anew`
+   * also where there is a connection, which may be dead or another session's: what was under way on it fails. */
+  reconnect(options?: { anew?: boolean }): void;
   /** Ends everything for good: calls under way fail with "closed", no timer or socket stays. */
   close(): void;
 

@@ -26,6 +26,7 @@ const CREDENTIAL_ENDED = 4401; // close codes
 const PROTOCOL_BROKEN = [1003, 1007, 1008, 1009];
 const SOCKET_OPEN = 1; // readyState
 const SUBPROTOCOL = "tokenwire.v1";
+const HALF_CHARACTER = /(?<!\\)(\\\\)*\\ud[89a-f]/; // as JSON.stringify writes it, and not a backslash before “ud8”
 const TOKEN_FORM = /^[\w!#$%&'*+\-.^`|~]+$/; // what a sub-protocol may hold (RFC 9110)
 
 /** @import { CallOptions, Options, Ready, SignIn, State } from "./client.d.ts" */
@@ -103,7 +104,7 @@ export class Api {
   }
 
   /** Tries now instead of when the pause is over; also after the credential has ended (there is a new cookie). */
-  reconnect() { if (!this.#socket && this.#state !== "closed") this.#open(); }
+  reconnect({ anew = false } = {}) { if ((anew || !this.#socket) && this.#state !== "closed") this.#open(); }
 
   /** Ends everything for good: calls under way fail with "closed", no timer or socket stays. */
   close() {
@@ -142,6 +143,7 @@ export class Api {
       if (this.#queue.size >= QUEUE_MAX) throw failure("queue-full", `${QUEUE_MAX} calls are waiting`, method);
       const id = ++this.#lastId;
       const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+      if (HALF_CHARACTER.test(text)) throw new TypeError("Tokenwire: half of a surrogate pair is no text");
       const bytes = new TextEncoder().encode(text).length;
       if (bytes > FRAME_MAX_BYTES) throw failure("too-large", `${bytes} bytes, of ${FRAME_MAX_BYTES}`, method);
 
@@ -356,8 +358,7 @@ export class Api {
   }
 }
 
-// `using api = new Api()`, where the language has it.
-if (Symbol.dispose) Object.defineProperty(Api.prototype, Symbol.dispose, { value: Api.prototype.close });
+if (Symbol.dispose) Object.defineProperty(Api.prototype, Symbol.dispose, { value: Api.prototype.close }); // using api = new Api()
 
 function endpoint(/** @type {string | URL | undefined} */ url) {
   const end = url === undefined ? new URL("/api", import.meta.url) : new URL(url, globalThis.location?.href);

@@ -550,6 +550,29 @@ test("4401 ends it: no reconnect, the reason told, calls refused; reconnect() be
   assert.deepEqual(states.at(-1), { state: "ended", reason: "bare" });
 });
 
+test("reconnect({ anew: true }) takes the place of a connection that may be dead", async (t) => {
+  const { api, wire, states } = await startLive(t);
+  const sent = outcome(api.call("m"));
+  api.reconnect();
+  assert.equal(Wire.all.length, 1, "there is one already");
+  api.reconnect({ anew: true });
+  await turn();
+  rejection("connection-lost", { outcome: "unknown" })(sent.error);
+  assert.equal(Wire.all.length, 2);
+  await Wire.last.open();
+  assert.deepEqual([api.state, states.at(-1).state], ["live", "live"]);
+  await wire.break(4401);
+  assert.equal(api.state, "live", "what comes of the old one is not heard");
+});
+
+test("half a surrogate pair is refused; a backslash before ud8 is not one", async (t) => {
+  const { api, wire } = await startLive(t);
+  for (const text of ["x\ud800", "\udfff", "\\\ud83d"]) await assert.rejects(api.call("m", { text }), TypeError);
+  for (const text of ["🔑", "\\ud800", "\\\\ud8ff"]) outcome(api.call("m", text));
+  await turn();
+  assert.equal(wire.sent.length, 3);
+});
+
 test("at 4401 what waits in the queue is rejected as well", async (t) => {
   const { api, wire } = await startLive(t);
   const calls = Array.from({ length: 33 }, () => outcome(api.call("m")));

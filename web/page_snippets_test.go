@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenwire/tokenwire/internal/programs"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/models/modelstest"
 	"github.com/tokenwire/tokenwire/server/servertest"
 )

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { Tokens } from "./page/tokens.js";
 
 const token = (id, version = 1, more = {}) => (
-  { id, name: id, enabled: true, permissions: {}, effectivePermissions: [], version, createdAt: `2026-01-0${id.at(-1)}T00:00:00.000Z`, lastUsedAt: null, ...more });
+  { id, name: id, enabled: true, permissions: {}, effectivePermissions: [], version, createdAt: `2026-01-0${id.at(-1)}T00:00:00.000Z`, expiresAt: null, lastUsedAt: null, ...more });
 const turn = () => new Promise(setImmediate);
 
 /** A list whose answers are given by the test. */
@@ -31,7 +31,7 @@ test("asks what it was asked, and reads on page by page", async () => {
   const { tokens, calls } = start();
   const reading = tokens.ask({ search: "ci", enabled: true, orderBy: "name", desc: false });
   assert.deepEqual(calls[0], { ...calls[0], method: "/v1/api-tokens/read", options: {
-    where: { name: ["like", "ci"], enabled: true }, orderBy: [["name", "asc"]], limit: 100, after: undefined } });
+    where: { name: ["like", "ci"], enabled: true, expired: undefined }, orderBy: [["name", "asc"]], limit: 100, after: undefined } });
   calls[0].resolve({ tokens: many(0, 100), next: "more" });
   await reading;
   assert.deepEqual([tokens.all.length, tokens.hasMore, tokens.isRead], [100, true, true]);
@@ -136,4 +136,52 @@ test("a read that fails says so, and leaves what was there", async () => {
   calls[0].reject(new Error("away"));
   await assert.rejects(reading, /away/);
   assert.deepEqual([ids(tokens), tokens.isRead], [["t1"], true]);
+});
+
+test("reads all that there is", async () => {
+  const { tokens, calls } = start();
+  const reading = tokens.ask({});
+  calls[0].resolve({ tokens: many(0, 100), next: "a" });
+  await reading;
+  const all = tokens.readAll();
+  calls[1].resolve({ tokens: many(100, 200), next: "b" });
+  await turn();
+  calls[2].resolve({ tokens: many(200, 201), next: null });
+  await all;
+  assert.deepEqual([tokens.all.length, tokens.hasMore], [201, false]);
+  await tokens.readAll();
+  assert.equal(calls.length, 3);
+});
+
+test("a token that comes to fit while the list is read without it is told of", async () => {
+  const { tokens, calls, told, hear } = await startWith({ enabled: true }, token("t1"));
+  const reading = tokens.read();
+  hear("enabled-changed", { tokenId: "t1", enabled: false, version: 2 });
+  hear("enabled-changed", { tokenId: "t1", enabled: true, version: 3 });
+  told.length = 0;
+  calls[0].resolve({ tokens: [], next: null }); // as it was in between
+  await reading;
+  assert.deepEqual([ids(tokens), told], [[], [["elsewhere", undefined]]]);
+});
+
+test("what a late answer tells of a deleted token does not bring it back", async () => {
+  const { tokens, hear } = await startWith({}, token("t1"));
+  hear("deleted", { tokenId: "t1" });
+  hear("updated", { token: token("t1", 1) });
+  assert.deepEqual(ids(tokens), []);
+});
+
+test("names that the server folds in its own way are left to it", async () => {
+  const { tokens, told, hear } = await startWith({ search: "ss", orderBy: "createdAt" }, token("t1", 1, { name: "ssh" }));
+  hear("created", { token: token("t2", 1, { name: "Straße" }) });
+  hear("created", { token: token("t3", 1, { name: "Pässe" }) });
+  assert.deepEqual([ids(tokens), told], [["t1"], [["elsewhere", undefined], ["elsewhere", undefined]]]);
+});
+
+test("expired ones are asked for, too", async () => {
+  const past = "2020-01-01T00:00:00.000Z";
+  const { tokens, hear } = await startWith({ expired: false });
+  hear("created", { token: token("t1", 1, { expiresAt: past }) });
+  hear("created", { token: token("t2", 1, { expiresAt: null }) });
+  assert.deepEqual(ids(tokens), ["t2"]);
 });

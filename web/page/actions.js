@@ -5,6 +5,8 @@ import { OFFLINE, problemOf } from "./words.js";
 
 const TOAST_MS = 6_000;
 const TOASTS_MAX = 3; // older ones make way
+const SETTLE_TRIES = 60; // beyond that the connection breaks as soon as it is made
+const SETTLE_PAUSE_MS = 1_000;
 
 /** Does something for a button, and says beside it what went wrong. A disabled button would lose the focus.
  * `settle` finds out, when the connection is back, what became of a call that broke with it, and says it in a sentence.
@@ -37,12 +39,25 @@ export async function act(app, button, work, { settle, explain } = {}) {
 export async function report(app, place, error, settle, explain) {
   const text = (place.textContent = explain?.(error) ?? problemOf(error));
   if (error.data?.outcome !== "unknown" || !settle) return;
-  try {
-    await app.api.connect();
-    const outcome = await settle();
-    if (place.isConnected && place.textContent === text) place.textContent = outcome;
-    else if (outcome) announce(outcome); // it tells of something else by now, or has gone
-  } catch {} // still away, or signed out: what was said stands
+  const outcome = await settled(app, settle);
+  if (place.isConnected && place.textContent === text) place.textContent = outcome ?? text;
+  else if (outcome) announce(outcome); // it tells of something else by now, or has gone
+}
+
+/** Asks what became of something, until there is an answer, for as long as the same user is there.
+ * @param {import("./app.js").App} app @param {() => Promise<string>} settle @returns {Promise<string | undefined>} */
+async function settled(app, settle) {
+  const { user } = app;
+  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+    try {
+      await app.api.connect();
+      if (app.user?.id !== user?.id) return undefined; // somebody else has signed in: it is none of his business
+      return await settle();
+    } catch (/** @type {any} */ error) {
+      if (typeof error.code === "number" || app.user?.id !== user?.id) return undefined; // refused, or signed out: what was said stands
+      await new Promise((done) => setTimeout(done, SETTLE_PAUSE_MS));
+    }
+  }
 }
 
 /** Where the problems of what belongs to an element are told: in the nearest that has a place for them, be it its form or its

@@ -7,7 +7,7 @@ import { act, announce } from "./actions.js";
 import { closeDialogs } from "./dialog.js";
 import { Seen } from "./seen.js";
 import { View } from "./view.js";
-import { OFFLINE, reasonOf } from "./words.js";
+import { hearTime, OFFLINE, reasonOf } from "./words.js";
 import "./connection.js";
 import "./sign-in.js";
 
@@ -53,11 +53,12 @@ export class App {
 
   /** Connects. Listening at once would connect a stranger, too. */
   #follow() {
-    if (this.#isFollowing) return this.api.reconnect();
+    if (this.#isFollowing) return this.api.reconnect({ anew: true }); // the connection that there was may be dead and not know it
     this.#isFollowing = true;
     this.seen.follow(this.api);
     this.api.on("state", (change) => this.#stateChanged(change));
     this.api.on("/v1/session/ready", (ready) => this.#ready(ready));
+    for (const told of ["ready", "heartbeat"]) this.api.on(`/v1/session/${told}`, ({ time }) => hearTime(time));
     this.api.on("/v1/session/permissions-changed", ({ permissions }) => this.#permissionsChanged(permissions));
     if (this.api.state === "ended") this.api.reconnect(); // it was used from the console, before anybody had signed in
   }
@@ -96,6 +97,7 @@ export class App {
     this.user = null;
     this.permissions = {};
     delete document.body.dataset.signedIn;
+    for (const id of ["problem", "toasts", "username", "navigation"]) fill(at(id)); // they tell of what was his
     if (document.querySelector("tw-sign-in")) return; // the first reason is the one
     document.title = "Sign in · Tokenwire";
     this.#show(Object.assign(document.createElement("tw-sign-in"), { app: this, reason }));

@@ -31,7 +31,8 @@ export function titleOf({ method, params }) {
 export function detailOf({ method, params }, before, most = NAMED) {
   const { permissions, effectivePermissions = [], expiresAt } = params.token ?? params;
   if (!permissions) return "";
-  const all = listed(Object.keys(permissions).sort(), most);
+  const idle = Object.keys(permissions).filter((id) => !effectivePermissions.includes(id));
+  const all = listed(Object.keys(permissions).sort().map((id) => (idle.includes(id) ? `${id} (no effect: not held)` : id)), most);
   if (method === "/v1/api-tokens/created") return `${all ? `with ${all}` : "without permissions"}${expiresAt ? `, until ${when(expiresAt)}` : ""}`;
   const changes = before ? permissionChanges(before.permissions, permissions) : [];
   const effects = before ? effectChanges(before.effectivePermissions ?? [], effectivePermissions) : [];

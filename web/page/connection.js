@@ -11,7 +11,7 @@ export class Connection extends HTMLElement {
   /** @type {import("../client.js").Api} */ api;
   #text = h("span", { role: "status" }); // said once for each state: not every second
   #countdown = h("span", { "aria-hidden": "true" });
-  #now = button("Now", () => this.api.reconnect(), { "aria-label": "Connect now", hidden: true });
+  #now = button("Try now", () => this.api.reconnect(), { hidden: true });
   /** @type {any} */ #ticking;
 
   connectedCallback() {
@@ -27,7 +27,7 @@ export class Connection extends HTMLElement {
     setText(this.#text, WORDS[state]);
     setText(this.#countdown, "");
     if (state !== "waiting" || !retryAt) return;
-    const tick = () => setText(this.#countdown, `again in ${duration(retryAt - Date.now())}`);
+    const tick = () => setText(this.#countdown, `trying again in ${duration(retryAt - Date.now())}`);
     tick();
     this.#ticking = setInterval(tick, TICK_MS);
   }

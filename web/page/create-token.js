@@ -1,7 +1,7 @@
 // The dialog that makes a token: its name, its end, its permissions; then its secret, which is shown this once.
 
 import { button, fill, h, labelled } from "./dom.js";
-import { act, copy } from "./actions.js";
+import { act, announce, copy } from "./actions.js";
 import { openDialog } from "./dialog.js";
 import { copyable, curlOf, javaScriptOf } from "./snippets.js";
 import { whenExactly } from "./words.js";
@@ -29,18 +29,30 @@ export async function createTokenDialog(app, created) {
     title: "New token",
     body: [form, h("h3", null, "Permissions"), h("p", { class: "quiet" }, "Of those that you hold. They can be changed at any time."), matrix],
     actions: [button("Cancel", () => dialog.close()), submit],
+    isUnsaved: () => form.isConnected && (name.value !== "" || Object.keys(matrix.changes).length > 0),
   });
   form.addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
-    const started = Date.now();
+    /** @type {string | undefined} */ let before;
     const options = { permissions: matrix.changes, expiresAt: expiry(life.value, at.value) };
     act(app, submit, async () => {
+      before = await newestNamed(app, name.value);
       const { token: secret, ...token } = await app.api.call("/v1/api-tokens/create", name.value, options);
       created(token);
-      showSecret(dialog, token, secret);
-    }, { settle: () => becameOf(app, name.value.trim(), started) });
+      if (dialog.open) showSecret(dialog, token, secret);
+      else announce(unseen(token.name));
+    }, {
+      explain: (error) => (error.data?.param === "options.expiresAt" ? "It must expire in the future." : undefined),
+      settle: async () => {
+        const now = await newestNamed(app, name.value);
+        return now === before ? `“${name.value.trim()}” was not created. Try again.` : unseen(name.value.trim());
+      },
+    });
   });
-  await act(app, submit, async () => matrix.show(await heldPermissions(app), []));
+  const load = async () => matrix.show(await heldPermissions(app), []);
+  const leave = app.api.on("/v1/session/permissions-changed", () => load().catch(() => {})); // what one can give is another by now
+  dialog.addEventListener("close", leave);
+  await act(app, submit, load);
 }
 
 /** What the user can give: what he holds. @param {import("./app.js").App} app */
@@ -54,29 +66,28 @@ function expiry(life, at) {
   return (life === "at" ? new Date(at) : new Date(Date.now() + Number(life) * DAY_MS)).toISOString();
 }
 
-/** What became of a create whose answer was lost. @param {import("./app.js").App} app @param {string} name @param {number} started */
-async function becameOf(app, name, started) {
-  const { tokens } = await app.api.call("/v1/api-tokens/read", { where: { name }, limit: 1 });
-  const slack = 60_000; // between the clocks
-  if (tokens.length && Date.parse(tokens[0].createdAt) >= started - slack) {
-    return `“${name}” was created, but its secret was lost with the connection: delete it, and create another.`;
-  }
-  return `“${name}” was not created. Try again.`;
+/** The newest token of that name, by its id: a create whose answer was lost has made another one, or has not.
+ * @param {import("./app.js").App} app @param {string} name @returns {Promise<string | undefined>} */
+async function newestNamed(app, name) {
+  return (await app.api.call("/v1/api-tokens/read", { where: { name: name.trim() }, limit: 1 })).tokens[0]?.id;
 }
+
+/** @param {string} name */
+const unseen = (name) => `“${name}” was created, but nobody has its secret, which cannot be shown again: delete it, and create another.`;
 
 /** Turns the dialog into one that shows the secret, which is nowhere else in the page.
  * @param {HTMLDialogElement} dialog @param {import("../client.js").Token} token @param {string} secret */
 function showSecret(dialog, token, secret) {
-  let isCopied = false;
-  const copied = (/** @type {boolean} */ done) => (isCopied ||= done);
-  const done = button("Done", () => close());
+  let isCopied = false; // or one does not want it
   const warning = h("div", { class: "notice", hidden: true, role: "alert" });
+  const copied = (/** @type {boolean} */ done) => (isCopied ||= done) && (warning.hidden = true);
+  const done = button("Done", () => close());
   const mayClose = () => {
     if (isCopied) return true;
     if (warning.hidden) {
       warning.hidden = false;
       fill(warning, h("p", null, "You have not copied the secret, and it will not be shown again."),
-        h("div", { class: "row" }, button("Close without it", () => dialog.close(), { class: "danger" })));
+        h("div", { class: "row" }, button("Close without it", () => (isCopied = true) && dialog.close(), { class: "danger" })));
     }
     return false;
   };
@@ -84,8 +95,11 @@ function showSecret(dialog, token, secret) {
   const hold = (/** @type {any} */ event) => (event.key === undefined || event.key === "Escape") && !mayClose() && event.preventDefault();
   dialog.addEventListener("cancel", hold);
   dialog.addEventListener("keydown", hold);
-  dialog.addEventListener("close", () => fill(dialog)); // the secret is nowhere any more
-  const field = h("input", { readonly: true, value: secret, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => field.select(), oncopy: () => copied(true) });
+  dialog.addEventListener("close", () => {
+    fill(dialog); // the secret is nowhere any more
+    if (!isCopied) announce(unseen(token.name)); // one has gone elsewhere with it open
+  });
+  const field = h("input", { readonly: true, value: secret, spellcheck: "false", autocomplete: "off", class: "secret", onfocus: () => (field.select(), (field.scrollLeft = 0)), oncopy: () => copied(true) });
   const copySecret = button("Copy", async () => copied(await copy(copySecret, secret)), { class: "primary", "aria-label": "Copy the secret" });
   const [title, toasts] = ["h2", ".toasts"].map((part) => /** @type {Element} */ (dialog.querySelector(part)));
   title.textContent = `“${token.name}” was created`;

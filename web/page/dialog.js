@@ -4,10 +4,12 @@ import { button, h, newId } from "./dom.js";
 import { keepToasts } from "./actions.js";
 import { heirOf, isFocusLost } from "./focus.js";
 
-/** Shows a dialog until it is closed. `mayClose` is asked before Escape closes it.
- * @param {{ title: string, class?: string, body: any[], actions: any[], mayClose?: () => boolean }} options
+const UNSAVED = "Nothing of this is saved yet. Press Escape again to throw it away.";
+
+/** Shows a dialog until it is closed. Escape closes it, where something is unsaved at the second time.
+ * @param {{ title: string, class?: string, body: any[], actions: any[], isUnsaved?: () => boolean }} options
  * @returns {HTMLDialogElement} */
-export function openDialog({ title, class: kind, body, actions, mayClose = () => true }) {
+export function openDialog({ title, class: kind, body, actions, isUnsaved = () => false }) {
   const id = newId();
   const toasts = h("div", { class: "toasts", role: "status" }); // the page's are out of reach while a dialog is open
   const opener = /** @type {HTMLElement} */ (document.activeElement ?? document.body);
@@ -15,9 +17,16 @@ export function openDialog({ title, class: kind, body, actions, mayClose = () =>
   /** @type {HTMLDialogElement} */
   const dialog = h("dialog", { "aria-labelledby": id, class: kind },
     h("h2", { id, tabindex: "-1" }, title), ...body, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, ...actions), toasts);
-  const hold = (/** @type {Event} */ event) => mayClose() || event.preventDefault();
-  dialog.addEventListener("cancel", hold);
-  dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event)); // browsers let the second one pass
+  const problem = (/** @type {string} */ text) => dialog.querySelector(":scope > .problem")?.replaceChildren(text);
+  let isWarned = false;
+  const hold = (/** @type {Event} */ event) => {
+    if (isWarned || !isUnsaved()) return;
+    event.preventDefault();
+    isWarned = true;
+    problem(UNSAVED);
+  };
+  dialog.addEventListener("keydown", (event) => event.key === "Escape" && hold(event));
+  dialog.addEventListener("input", () => problem("")); // it was about what has been changed since
   dialog.addEventListener("close", () => {
     dialog.remove();
     keepToasts(toasts);

@@ -22,13 +22,21 @@ export async function editPermissionsDialog(app, token, changed) {
     title: `Permissions of “${token.name}”`,
     body: [news, matrix],
     actions: [button("Cancel", () => dialog.close()), save],
+    isUnsaved: () => Object.keys(matrix.changes).length > 0,
   });
   const leave = followToken(app, token.id, (what, params) => {
     if (what === "deleted") return tell([`${byWhom(app, params)} deleted this token ${at(params)}. There is nothing left to save.`], []);
-    if (params.version < current.version || (what === "permissions-changed" && same(params.permissions, current.permissions))) return;
-    takeIn({ ...current, ...pick(params) }, `${byWhom(app, params)} changed this token ${at(params)}`);
+    if (params.version >= current.version) takeIn({ ...current, ...params }, `${byWhom(app, params)} changed this token ${at(params)}`);
   });
-  dialog.addEventListener("close", leave);
+  const leaveMine = app.api.on("/v1/session/permissions-changed", () => load().catch(() => {})); // what one can give is another by now
+  dialog.addEventListener("close", () => (leave(), leaveMine()));
+
+  /** What can be chosen: what the owner holds, and what the token has beside it. */
+  async function load() {
+    const held = await app.api.call("/v1/api-tokens/get-permissions", token.id);
+    const idle = Object.keys(current.permissions).filter((id) => !held.some((/** @type {any} */ item) => item.id === id));
+    matrix.show([...held, ...idle.map((id) => ({ id, idle: true }))], Object.keys(current.permissions));
+  }
 
   /** Somebody else was first. @param {Token} now @param {string} who */
   function takeIn(now, who) {
@@ -37,6 +45,7 @@ export async function editPermissionsDialog(app, token, changed) {
     current = now;
     matrix.rebase(Object.keys(now.permissions));
     if (!theirs.length) return;
+    load().catch(() => {}); // what was given may not be there to choose yet
     const both = Object.keys(mine).filter((id) => id in matrix.changes);
     tell([`${who}: ${theirs.join(", ")}.`, both.length ? `Yours is not saved yet: ${givenAndTaken(matrix.changes).join(", ")}. Save to set that over it, or` : "You see it as it is now."],
       both.length ? [button("Take theirs", () => (matrix.reset(), (news.hidden = true), save.focus()), { class: "small" })] : []);
@@ -52,11 +61,15 @@ export async function editPermissionsDialog(app, token, changed) {
     const { changes } = matrix;
     if (!Object.keys(changes).length) return dialog.close();
     return act(app, save, async () => {
+      const send = () => app.api.call("/v1/api-tokens/update-permissions", token.id, changes, { version: current.version });
       try {
-        changed(await app.api.call("/v1/api-tokens/update-permissions", token.id, changes, { version: current.version }));
+        changed(await send());
       } catch (/** @type {any} */ error) {
-        if (error.code !== CONFLICT || !error.data?.token) throw error;
-        return takeIn(error.data.token, "Not saved, since the token was changed meanwhile");
+        const now = error.code === CONFLICT && error.data?.token;
+        if (!now) throw error;
+        if (!same(now.permissions, current.permissions)) return takeIn(now, "Not saved, since the token was changed meanwhile");
+        current = now; // something else of it was changed: there is nothing to decide
+        changed(await send());
       }
       announce(`Saved: ${givenAndTaken(changes).join(", ")}.`);
       dialog.close();
@@ -67,22 +80,17 @@ export async function editPermissionsDialog(app, token, changed) {
     } });
   }
 
-  await act(app, save, async () => {
-    const held = await app.api.call("/v1/api-tokens/get-permissions", token.id);
-    const idle = Object.keys(current.permissions).filter((id) => !held.some((/** @type {any} */ item) => item.id === id));
-    matrix.show([...held, ...idle.map((id) => ({ id, idle: true }))], Object.keys(current.permissions));
-  });
+  await act(app, save, load);
 }
 
 /** Hears of one token's changes. Returns what ends that. @param {import("./app.js").App} app @param {string} id
  * @param {(what: string, params: any) => void} fn */
 function followToken(app, id, fn) {
-  const left = ["permissions-changed", "deleted"].map((what) =>
-    app.api.on(`/v1/api-tokens/${what}`, (params) => params.tokenId === id && fn(what, params)));
+  const left = ["permissions-changed", "enabled-changed", "updated", "deleted"].map((what) =>
+    app.api.on(`/v1/api-tokens/${what}`, (params) => (params.token?.id ?? params.tokenId) === id && fn(what, { ...params, ...params.token })));
   return () => left.forEach((leave) => leave());
 }
 
-const pick = (/** @type {any} */ { permissions, effectivePermissions, version }) => ({ permissions, effectivePermissions, version });
 const at = (/** @type {any} */ { time }) => `at ${whenExactly(time)}`;
 
 /** @param {import("./app.js").App} app @param {any} params */

@@ -14,9 +14,8 @@ const RECOUNT_MS = 1_000; // at most once in this time
 export function changesByDay({ hours }, now = Date.now()) {
   const beginning = (/** @type {number} */ daysAgo) => {
     const day = new Date(now);
-    day.setHours(0, 0, 0, 0);
     day.setDate(day.getDate() - daysAgo); // not every day has 24 hours
-    return day.getTime();
+    return day.setHours(0, 0, 0, 0); // the last, as some days begin at one
   };
   return Array.from({ length: DAYS }, (_, i) => {
     const from = beginning(DAYS - 1 - i), to = beginning(DAYS - 2 - i);

@@ -13,13 +13,16 @@ export class PermissionMatrix extends HTMLElement {
   #search = h("input", { type: "search", placeholder: "Search permissions", "aria-label": "Search permissions", oninput: () => this.#filter() });
   #none = h("p", { class: "quiet", hidden: true }, "No permission matches.");
 
-  /** Shows these to choose from. @param {Item[]} items @param {Iterable<string>} saved */
+  /** Shows these to choose from. What was chosen before stays so. @param {Item[]} items @param {Iterable<string>} saved */
   show(items, saved) {
+    const mine = this.changes;
     this.#saved = new Set(saved);
     this.#rows.clear();
     this.#groups = [...byGroup(items)].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, group]) => this.#makeGroup(name, group));
     fill(this, items.length > 8 ? this.#search : null, this.#groups.map(({ element }) => element), this.#none,
       items.length ? null : h("p", { class: "quiet" }, "There are no permissions to give."), this.#summary);
+    for (const [id, { box }] of this.#rows) box.checked = mine[id] ?? box.checked;
+    this.#filter();
     this.#changed();
   }
 

@@ -1,8 +1,8 @@
 // The view of one's tokens: the list, live, and what can be done with it.
 
 import { arrange, button, fill, h, setText } from "./dom.js";
-import { act, announce, problemPlace, report } from "./actions.js";
-import { forEachToken } from "./bulk.js";
+import { act, announce } from "./actions.js";
+import { countDone, forEachToken } from "./bulk.js";
 import { createTokenDialog } from "./create-token.js";
 import { deleteTokenDialog, deleteTokensDialog } from "./delete-token.js";
 import { editPermissionsDialog } from "./edit-permissions.js";
@@ -22,6 +22,12 @@ const ORDERS = { // of the question that the list asks
   on: ["On first", "enabled", true], off: ["Off first", "enabled", false],
 };
 
+/** @type {Record<string, Partial<import("./tokens.js").Question>>} as the numbers count them: expired is neither on nor off */
+const STATES = {
+  All: { enabled: undefined, expired: undefined }, On: { enabled: true, expired: false }, Off: { enabled: false, expired: false },
+  Expired: { enabled: undefined, expired: true },
+};
+
 /** @typedef {import("../client.js").Token} Token */
 
 class TokensView extends View {
@@ -29,17 +35,20 @@ class TokensView extends View {
   /** @type {Map<string, TokenRow>} */ #rows = new Map();
   /** What has been created elsewhere while something was under the pointer. */ #held = 0;
   #isDrawing = false;
+  #isStale = false; // to be read anew when nothing is under the pointer
   /** @type {TokenRow | null} the last one picked, for a range */ #picked = null;
 
   #list = h("ul", { class: "tokens", role: "list" });
   #status = h("p", { class: "loading", role: "status" }, "Loading…");
   #numbers = h("p", { class: "quiet numbers" });
   #empty = h("div", { class: "empty", hidden: true });
-  #heldBar = button("", () => this.#release(), { hidden: true });
+  #heldBar = button("", () => this.#showHeld(), { hidden: true });
   #more = button("Show more", () => act(this.app, this.#more, async () => this.#tokens.more()), { hidden: true });
   #lookForEnd = () => {};
   #picks = h("span", { role: "status" });
-  #all = h("input", { type: "checkbox", onclick: () => this.#selectAll() });
+  #all = h("input", { type: "checkbox", onclick: () => this.#selectAll(this.#all.checked) });
+  #search = searchField("Search by name", (text) => this.#ask({ search: text }), { dir: "auto" });
+  #states = choice("Which tokens", Object.keys(STATES).map((name) => [name, name]), (name) => this.#ask(STATES[name]));
   #bulk = h("div", { class: "bulk", hidden: true, role: "group", "aria-label": "Selected tokens" });
   #tools = h("div", { class: "row tools", role: "search", "aria-label": "Tokens" });
 
@@ -48,12 +57,13 @@ class TokensView extends View {
     this.#makeTools();
     const bulk = (/** @type {string} */ text, /** @type {() => void} */ fn, more = {}) => button(text, fn, { class: "small", ...more });
     fill(this.#bulk, this.#picks, bulk("Switch on", () => this.#switchSelected(true)), bulk("Switch off", () => this.#switchSelected(false)),
-      bulk("Delete", () => this.#deleteSelected(), { class: "small danger" }), bulk("Clear", () => this.#clearSelection()));
+      bulk("Delete", () => this.#deleteSelected(), { class: "small danger" }), bulk("Clear", () => this.#selectAll(false)));
     const create = button("New token", () => createTokenDialog(this.app, (token) => this.#tokens.hear("created", { token })), { class: "primary" });
     this.append(this.heading("API tokens", create), this.#numbers, this.#tools, this.#status, this.#empty,
       h("div", { class: "held" }, this.#heldBar), this.#list,
       h("div", { class: "row" }, this.#more), this.#bulk);
     this.#tokens.follow((method, fn) => this.hear(method, fn));
+    for (const what of ["created", "deleted", "enabled-changed"]) this.hear(`/v1/api-tokens/${what}`, () => this.soon("count", SETTLE_MS, () => this.#count()));
     this.hear("reset", () => this.#read());
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
     for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
@@ -62,14 +72,12 @@ class TokensView extends View {
   }
 
   #makeTools() {
-    const search = searchField("Search by name", (text) => this.#ask({ search: text }), { dir: "auto" });
-    const states = choice("Which tokens", [["", "All"], ["true", "On"], ["false", "Off"]], (value) => this.#ask({ enabled: value ? value === "true" : undefined }));
     const orders = choice("Order", Object.entries(ORDERS).map(([value, [text]]) => [value, String(text)]), (value) => {
       const [, orderBy, desc] = ORDERS[value];
       this.#ask({ orderBy, desc });
     });
-    fill(this.#tools, h("label", { class: "check" }, this.#all, h("span", { class: "visually-hidden" }, "Select all that are shown")),
-      h("div", { class: "grow" }, search), h("div", null, states), h("div", null, orders));
+    fill(this.#tools, h("label", { class: "check" }, this.#all, h("span", { class: "visually-hidden" }, "Select all")),
+      h("div", { class: "grow" }, this.#search), h("div", null, this.#states), h("div", null, orders));
   }
 
   // Reading and drawing.
@@ -85,8 +93,7 @@ class TokensView extends View {
 
   /** @param {string} what @param {Token} [token] */
   #changed(what, token) {
-    if (what === "elsewhere") return this.soon("read", SETTLE_MS, () => this.#isHeld() || this.#read());
-    if (what !== "permissions-changed") this.soon("count", SETTLE_MS, () => this.#count());
+    if (what === "elsewhere") return this.soon("read", SETTLE_MS, () => this.#readUnheld());
     const row = token && this.#rows.get(token.id);
     if (row && what !== "deleted") {
       row.show(/** @type {Token} */ (token));
@@ -101,17 +108,35 @@ class TokensView extends View {
   }
 
   async #count() {
+    const { where } = this.#tokens;
     try {
-      const { total, enabled, disabled, expired } = await this.app.api.call("/v1/api-tokens/count");
-      const parts = [[enabled, "on"], [disabled, "off"], [expired, "expired"]].filter(([n]) => n).map(([n, text]) => `${n} ${text}`);
-      setText(this.#numbers, total ? `${count(total, "token")}: ${parts.join(", ")}` : "");
+      const [all, fit] = await Promise.all([undefined, where].map((asked) => this.app.api.call("/v1/api-tokens/count", { where: asked })));
+      const parts = [[all.enabled, "on"], [all.disabled, "off"], [all.expired, "expired"]].filter(([n]) => n).map(([n, text]) => `${n.toLocaleString("en")} ${text}`);
+      const some = this.#isAsked ? `${fit.total.toLocaleString("en")} of ` : "";
+      setText(this.#numbers, all.total ? `${some}${count(all.total, "token")}: ${parts.join(", ")}` : "");
     } catch {} // the list says what is wrong
   }
+
+  /** Whether some are asked for, and not all. */
+  get #isAsked() { return Object.values(this.#tokens.where).some((condition) => condition !== undefined); }
 
   /** Whether the list is under the pointer: then nothing in it may move. Touched is not under the pointer. */
   #isHeld() { return this.#list.matches(":hover") && matchMedia("(hover: hover)").matches; }
 
+  /** Shows what is new, which may be far above what one is looking at. */
+  #showHeld() {
+    this.#release();
+    this.querySelector("h2")?.focus();
+    scrollTo(0, 0);
+  }
+
+  #readUnheld() {
+    this.#isStale = this.#isHeld();
+    if (!this.#isStale) this.#read();
+  }
+
   #release() {
+    if (this.#isStale) this.#readUnheld();
     if (this.#held || [...this.#rows.values()].some(({ isGone, hasFocus }) => isGone && !hasFocus)) this.#draw();
     this.#held = 0;
     this.#heldBar.hidden = true;
@@ -156,10 +181,15 @@ class TokensView extends View {
   /** @param {boolean} isEmpty */
   #showEmpty(isEmpty) {
     this.#empty.hidden = !isEmpty || !this.#tokens.isRead;
-    const { search, enabled } = this.#tokens.question;
-    const isAsked = search !== "" || enabled !== undefined;
-    fill(this.#empty, h("h3", null, isAsked ? "No token fits that." : "You have no tokens yet."),
-      h("p", { class: "quiet" }, isAsked ? "Try other words, or show all of them." : "A token lets a program act as you, with the permissions that you give it."));
+    fill(this.#empty, h("h3", null, this.#isAsked ? "No token fits that." : "You have no tokens yet."),
+      this.#isAsked ? h("p", null, button("Show all", () => this.#showAll()))
+        : h("p", { class: "quiet" }, "A token lets a program act as you, with the permissions that you give it. One without any can only say who you are."));
+  }
+
+  #showAll() {
+    [this.#search.value, this.#states.value] = ["", "All"];
+    this.#search.focus();
+    return this.#ask({ search: "", ...STATES.All });
   }
 
   // What can be done with one.
@@ -211,15 +241,11 @@ class TokensView extends View {
     this.#selectionChanged();
   }
 
-  #selectAll() {
-    const on = this.#all.checked;
+  /** Selects all that fit, also those that have not been read yet. @param {boolean} on */
+  async #selectAll(on) {
+    if (on) await act(this.app, this.#all, async () => (await this.#tokens.readAll(), this.#place(this.#tokens.all)));
     for (const row of this.#rows.values()) row.isSelected = on;
     this.#selectionChanged();
-  }
-
-  #clearSelection() {
-    this.#all.checked = false;
-    this.#selectAll();
   }
 
   #selectionChanged() {
@@ -234,24 +260,35 @@ class TokensView extends View {
 
   /** @param {boolean} enabled */
   #switchSelected(enabled) {
-    this.#forSelected(this.#selected.map(({ token }) => token), async ({ id }) => this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, enabled)));
+    this.#forSelected(this.#selected.map(({ token }) => token), `switched ${enabled ? "on" : "off"}`, (now) => now?.enabled === enabled,
+      async ({ id }) => this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, enabled)));
   }
 
   #deleteSelected() {
     const tokens = this.#selected.map(({ token }) => token);
-    deleteTokensDialog(tokens, () => this.#forSelected(tokens, async ({ id }) => {
+    deleteTokensDialog(tokens, () => this.#forSelected(tokens, "deleted", (now) => now === undefined, async ({ id }) => {
       await this.app.api.call("/v1/api-tokens/delete", id);
       this.#tokens.hear("deleted", { tokenId: id });
     }));
   }
 
-  /** @param {Token[]} tokens @param {(token: Token) => Promise<unknown>} call */
-  #forSelected(tokens, call) {
-    return act(this.app, this.#bulk, async () => {
-      const failed = await forEachToken(tokens, call, (text) => setText(this.#picks, text));
+  /** @param {Token[]} tokens @param {string} done in words @param {(now: Token | undefined) => boolean} isDone
+   * @param {(token: Token) => Promise<unknown>} call */
+  async #forSelected(tokens, done, isDone, call) {
+    /** @type {import("./bulk.js").Outcome} */ let outcome;
+    await act(this.app, this.#bulk, async () => {
+      outcome = await forEachToken(tokens, call, (text) => setText(this.#picks, text));
       this.#place(this.#tokens.all);
-      problemPlace(this.#bulk).textContent = failed.join(" ");
-      announce(`${count(tokens.length - failed.length, "token")} done${failed.length ? `, ${failed.length} not` : ""}.`);
+      if (outcome.done) announce(`${count(outcome.done, "token")} ${done}.`);
+      if (outcome.problems.length) throw Object.assign(new Error(), { data: { outcome: outcome.unknown.length ? "unknown" : "" } });
+    }, {
+      explain: () => outcome.problems.join(" "),
+      settle: async () => {
+        const { length: all } = outcome.unknown;
+        const n = await countDone(this.app, outcome.unknown, isDone);
+        this.#read();
+        return `The connection is back. Of the ${count(all, "token")} whose answers were lost, ${n} ${n === 1 ? "was" : "were"} ${done}.`;
+      },
     });
   }
 }

@@ -8,11 +8,13 @@
  * A change leaves a token where it stands in the list, also where it no longer fits the question: nothing jumps. Reading anew puts
  * that right.
  */
+import { isExpired } from "./words.js";
+
 const PAGE = 100; // tokens read at a time: the server's most
 const NOTIFICATIONS = ["created", "updated", "deleted", "enabled-changed", "permissions-changed"];
 
 /** @typedef {import("../client.js").Token} Token */
-/** @typedef {{ search: string, enabled?: boolean, orderBy: "createdAt" | "name" | "lastUsedAt" | "enabled", desc: boolean }} Question */
+/** @typedef {{ search: string, enabled?: boolean, expired?: boolean, orderBy: "createdAt" | "name" | "lastUsedAt" | "enabled", desc: boolean }} Question */
 /** @typedef {{ ids: string[], byId: Map<string, Token>, next: string | null }} Page what has been read */
 
 /** What a list tells: a notification's name, "read" (anything may be different), or "elsewhere" (a token that is not shown has
@@ -48,6 +50,12 @@ export class Tokens {
   /** Reads as much anew as has been read. */
   read() { return this.#read(Math.max(PAGE, this.#page.ids.length)); }
 
+  /** Reads all that there is. */
+  async readAll() { if (this.hasMore) await this.#read(Infinity, this.#page); }
+
+  /** What is asked for, as the server takes it. */
+  get where() { return whereOf(this.question); }
+
   /** Reads the next page. */
   more() { return this.#reading || !this.hasMore ? undefined : this.#read(this.#page.ids.length + PAGE, this.#page); }
 
@@ -66,10 +74,11 @@ export class Tokens {
         }
         page.next = answer.next;
       } while (page.next && page.ids.length < wanted);
-      for (const [what, params] of reading.heard) apply(page, question, what, params);
+      const isLate = reading.heard.filter(([what, params]) => !apply(page, question, what, params) && comesToFit(page, question, what, params)).length > 0;
       this.#page = page;
       this.isRead = true;
       this.#changed("read");
+      if (isLate) this.#changed("elsewhere");
     } finally {
       if (this.#reading === reading) this.#reading = null;
     }
@@ -93,16 +102,17 @@ export class Tokens {
 const emptyPage = () => ({ ids: [], byId: new Map(), next: null });
 
 /** @param {Question} question @returns {import("../client.js").TokensOptions} */
-function optionsOf({ search, enabled, orderBy, desc }) {
-  return { where: { name: search ? ["like", search] : undefined, enabled }, orderBy: [[orderBy, desc ? "desc" : "asc"]] };
-}
+const optionsOf = (/** @type {Question} */ question) => ({ where: whereOf(question), orderBy: [[question.orderBy, question.desc ? "desc" : "asc"]] });
+
+/** @param {Question} question @returns {NonNullable<import("../client.js").TokensOptions["where"]>} */
+const whereOf = ({ search, enabled, expired }) => ({ name: search ? ["like", search] : undefined, enabled, expired });
 
 /** Returns the token, if that changed it. @param {Page} page @param {Question} question @param {string} what @param {any} params */
 function apply(page, question, what, params) {
   const id = params.token?.id ?? params.tokenId;
   const known = page.byId.get(id);
   if (what === "deleted") return remove(page, id);
-  if (!known) return params.token && insert(page, question, params.token);
+  if (!known) return what === "created" ? insert(page, question, params.token) : undefined;
   if ((params.token ?? params).version < known.version) return undefined;
   const { enabled, permissions, effectivePermissions, version, time } = { ...known, ...params };
   const token = params.token ?? { ...known, enabled, permissions, effectivePermissions, version, updatedAt: version > known.version ? time : known.updatedAt };
@@ -122,7 +132,7 @@ function remove(page, id) {
 /** Puts a new token where the question's order has it, if it belongs to what has been read.
  * @param {Page} page @param {Question} question @param {Token} token */
 function insert(page, question, token) {
-  if (!fits(question, token)) return undefined;
+  if (isBeyond(question, token) || !fits(question, token)) return undefined;
   const before = comparator(question);
   const i = page.ids.findIndex((id) => before(token, /** @type {Token} */ (page.byId.get(id))) < 0);
   if (i < 0 && page.next) return undefined; // it comes with the pages that are not read yet
@@ -132,14 +142,21 @@ function insert(page, question, token) {
 }
 
 /** @param {Question} question @param {Token} token */
-function fits({ search, enabled }, token) {
-  return (enabled === undefined || token.enabled === enabled) && token.name.toLowerCase().includes(search.toLowerCase());
+function fits({ search, enabled, expired }, token) {
+  const isAsked = (/** @type {boolean | undefined} */ wanted, /** @type {boolean} */ is) => wanted === undefined || wanted === is;
+  return isAsked(enabled, token.enabled) && isAsked(expired, isExpired(token)) && token.name.toLowerCase().includes(search.toLowerCase());
 }
 
-/** @param {Page} page @param {Question} question @param {string} what @param {any} params */
-function comesToFit(page, { enabled, orderBy }, what, params) {
+/** Whether a token that is not in the list may belong there now, which only the server can tell.
+ * @param {Page} page @param {Question} question @param {string} what @param {any} params */
+function comesToFit(page, question, what, params) {
+  if (what === "created") return isBeyond(question, params.token);
+  const { enabled, orderBy } = question;
   return what === "enabled-changed" && !page.byId.has(params.tokenId) && (enabled === params.enabled || orderBy === "enabled");
 }
+
+/** Whether names are compared that the server folds and orders in another way than this does. @param {Question} question @param {Token} token */
+const isBeyond = ({ search, orderBy }, { name }) => (search !== "" || orderBy === "name") && /[^\x00-\x7f]/.test(search + name);
 
 /** @param {Question} question @returns {(a: Token, b: Token) => number} */
 function comparator({ orderBy, desc }) {

@@ -15,7 +15,8 @@ export async function userPermissionsDialog(app, { id, username }, changed) {
   /** @type {import("./permission-matrix.js").PermissionMatrix} */
   const matrix = h("tw-permission-matrix", { onchange: () => warn() });
   const save = button("Save", () => saveChanges(), { class: "primary" });
-  const dialog = openDialog({ title: `Permissions of “${username}”`, body: [matrix, warning], actions: [button("Cancel", () => dialog.close()), save] });
+  const dialog = openDialog({ title: `Permissions of “${username}”`, body: [matrix, warning], actions: [button("Cancel", () => dialog.close()), save],
+    isUnsaved: () => Object.keys(matrix.changes).length > 0 });
 
   /** Of what one is about to take from oneself. */
   function warn() {

@@ -8,7 +8,7 @@ import { createUserDialog, deleteUserDialog, lastAdministrator, readUser, sessio
 import { userPermissionsDialog } from "./user-permissions.js";
 import { UserRow } from "./user-row.js";
 import { View } from "./view.js";
-import { count } from "./words.js";
+import { count, timeOfDay } from "./words.js";
 
 const PAGE = 50; // users read at a time
 const GONE = 404;
@@ -96,7 +96,7 @@ class UsersView extends View {
     this.#more.hidden = !hasMore;
     this.#lookForEnd();
     this.#empty.hidden = !isRead || all.length > 0;
-    setText(this.#numbers, all.length ? `${hasMore ? "The first " : ""}${count(all.length, "user")}` : "");
+    setText(this.#numbers, all.length ? `${hasMore ? "The first " : ""}${count(all.length, "user")}, as of ${timeOfDay(Date.now())}` : "");
   }
 
   /** @param {User} user */

@@ -18,6 +18,7 @@ export class View extends HTMLElement {
   #shown = new AbortController();
   /** @type {Set<string>} what is to be done in a moment */ #waiting = new Set();
   /** @type {any} */ #retry;
+  #attempts = 0;
 
   connectedCallback() {
     this.#shown = new AbortController();
@@ -63,16 +64,17 @@ export class View extends HTMLElement {
       setText(status, text);
     };
     clearTimeout(this.#retry);
+    const attempt = ++this.#attempts;
+    const isOver = () => this.signal.aborted || attempt !== this.#attempts;
     if (this.app.api.state !== "live") tell(WAITING);
     try {
       await read();
-      status.hidden = true;
+      if (!isOver()) status.hidden = true;
     } catch (error) {
-      if (this.signal.aborted) return;
+      if (isOver()) return;
       tell(`${problemOf(error)} Trying again…`);
       await this.app.api.connect().catch(() => {});
-      clearTimeout(this.#retry);
-      if (!this.signal.aborted) this.#retry = setTimeout(() => this.attempt(status, read), RETRY_MS);
+      if (!isOver()) this.#retry = setTimeout(() => this.attempt(status, read), RETRY_MS);
     }
   }
 

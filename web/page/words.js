@@ -5,7 +5,7 @@ const REASONS = {
   "signed-out": "You have signed out in another window.",
   "password-changed": "The password was changed, which ended this session. Sign in with the new one.",
   "session-deleted": "This session was ended from elsewhere.",
-  "user-disabled": "This user was switched off.",
+  "user-disabled": "This user was switched off. An administrator can switch it on again.",
   "user-deleted": "This user was deleted.",
   expired: "The session has expired. Sign in again.",
 };
@@ -80,8 +80,12 @@ const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const fullDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "full" });
 const relative = new Intl.RelativeTimeFormat("en");
 
+let skew = 0; // of the server's clock before this one's
+/** Takes in what time it is at the server, which decides what has expired. @param {string} time */
+export const hearTime = (time) => void (skew = Date.parse(time) - Date.now());
+
 /** @param {{ expiresAt: string | null }} token */
-export const isExpired = ({ expiresAt }) => expiresAt !== null && Date.parse(expiresAt) <= Date.now();
+export const isExpired = ({ expiresAt }) => expiresAt !== null && Date.parse(expiresAt) <= Date.now() + skew;
 
 /** @param {import("../client.js").Token} token */
 export function timesOf(token) {
