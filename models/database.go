@@ -79,6 +79,24 @@ func openMySQL(raw string) (write, read *gorm.DB, err error) {
 	return write, read, err
 }
 
+// migrationPool returns what to migrate through, and what closes it. To make an index, or to wait for another node that
+// makes one, takes longer than a statement of a call may.
+func migrationPool(raw string, write *gorm.DB) (db *gorm.DB, done func() error, err error) {
+	if write.Name() == "sqlite" {
+		return write, func() error { return nil }, nil
+	}
+	config, err := mysqlConfig(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	config.ReadTimeout = migrationWait
+	if db, err = mysqlPool(config, false); err != nil {
+		return nil, nil, err
+	}
+	pool, err := db.DB()
+	return db, pool.Close, err
+}
+
 func mysqlPool(config *mysqldriver.Config, prepare bool) (*gorm.DB, error) {
 	var connector driver.Connector
 	connector, err := mysqldriver.NewConnector(config)

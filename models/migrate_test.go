@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
@@ -300,5 +301,30 @@ func checkTogether(t *testing.T, url string) {
 	}
 	if got := rowsOf(t, db, "SELECT id FROM permissions"); len(got) != 3 {
 		t.Errorf("got permissions %q", got)
+	}
+}
+
+// Another node migrates for longer than any statement of a call may take: a start waits for it.
+func TestWaitingForALongMigration(t *testing.T) {
+	t.Parallel()
+	url := modelstest.MariaDB(t)
+	db := rawDB(t, url)
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lock = "SELECT GET_LOCK(CONCAT('tokenwire migrations ', SHA1(DATABASE())), 0)"
+	var got int
+	if err := conn.QueryRowContext(t.Context(), lock).Scan(&got); err != nil || got != 1 {
+		t.Fatal(got, err)
+	}
+	const long = 11 * time.Second // a call's statement is given up after 10
+	freed := time.AfterFunc(long, func() { conn.Close() })
+	defer freed.Stop()
+	db.SetMaxIdleConns(0) // closed is closed
+	began := time.Now()
+	openKeyed(t, url, models.Options{Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}})
+	if waited := time.Since(began); waited < long-time.Second {
+		t.Errorf("waited %v only", waited)
 	}
 }

@@ -81,7 +81,11 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	}
 	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}}
 	s.seen.init()
-	if err = migrate(ctx, write); err == nil {
+	migrations, done, err := migrationPool(url, write)
+	if err == nil {
+		err = errors.Join(migrate(ctx, migrations), done())
+	}
+	if err == nil {
 		err = s.adoptKey(ctx, options.Key)
 	}
 	if err == nil {

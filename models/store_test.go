@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
 
 func TestMain(m *testing.M) { programs.Main(m) }

@@ -41,7 +41,7 @@ func TestViews(t *testing.T) {
 	} {
 		open()
 		s.looks(name)
-		s.press("Escape")
+		s.press("Escape", "Escape") // what is unsaved goes at the second time
 		s.seeNo("dialog", "")
 	}
 	s.click("button", "Sign out")
@@ -133,7 +133,7 @@ func TestThousandTokens(t *testing.T) {
 	s.js(nil, "scrollTo(0, 0)")
 	var first struct{ Tokens []token }
 	s.call("/v1/api-tokens/read", &first, map[string]any{"limit": changes})
-	s.seeText("1,000 tokens: 1000 on")
+	s.seeText("1,000 tokens: 1,000 on")
 	s.smooth(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()

@@ -125,7 +125,7 @@ func TestFind(t *testing.T) {
 		s.seeText("No token fits that.")
 		s.fill("searchbox", "Search by name", "")
 		s.seeNames("Alpha", "backup", "bravo", "charlie 50%", "not shown", "zebra")
-		choose("Which tokens", "false")
+		choose("Which tokens", "Off")
 		s.seeText("No token fits that.")
 		s.call("/v1/api-tokens/set-enabled", nil, s.tokens()["bravo"].ID, false)
 		s.seeNames("bravo")

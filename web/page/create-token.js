@@ -52,7 +52,7 @@ export async function createTokenDialog(app, created) {
   const load = async () => matrix.show(await heldPermissions(app), []);
   const leave = app.api.on("/v1/session/permissions-changed", () => load().catch(() => {})); // what one can give is another by now
   dialog.addEventListener("close", leave);
-  await act(app, submit, load);
+  await act(app, matrix, load);
 }
 
 /** What the user can give: what he holds. @param {import("./app.js").App} app */

@@ -80,7 +80,7 @@ export async function editPermissionsDialog(app, token, changed) {
     } });
   }
 
-  await act(app, save, load);
+  await act(app, matrix, load);
 }
 
 /** Hears of one token's changes. Returns what ends that. @param {import("./app.js").App} app @param {string} id

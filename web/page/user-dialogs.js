@@ -57,7 +57,7 @@ export async function createUserDialog(app, created) {
       settle: () => becameOf(app, username),
     });
   });
-  await act(app, submit, async () => matrix.show(await heldPermissions(app), []));
+  await act(app, matrix, async () => matrix.show(await heldPermissions(app), []));
 }
 
 /** What became of a create whose answer was lost. @param {App} app @param {string} username */

@@ -45,7 +45,7 @@ export async function userPermissionsDialog(app, { id, username }, changed) {
     });
   }
 
-  await act(app, save, async () => {
+  await act(app, matrix, async () => {
     const all = await app.api.call("/v1/users/get-permissions", id);
     matrix.show(all.map((/** @type {any} */ item) => (app.holds(item.id) ? item : foreign(item))), all.filter((/** @type {any} */ { enabled }) => enabled).map((/** @type {any} */ item) => item.id));
   });
