@@ -92,8 +92,11 @@ func (b *browser) signInRefused(username, password string) {
 func (b *browser) fillSignIn(username, password string) {
 	b.t.Helper()
 	b.fill("textbox", "Username", username)
-	b.fill("textbox", "Password", password)
-	b.click("button", "Sign in")
+	b.press("Tab")
+	b.seeState("textbox", "Password", "focused")
+	b.press("Control+a")
+	b.typeText(password)
+	b.press("Enter")
 }
 
 // click clicks on a thing with the mouse, once it can be reached there: it is visible, the only one, does not move, is not

@@ -44,12 +44,6 @@ func TestActivityTellsWhoDidWhat(t *testing.T) {
 		s.seeChanges("Switched off <b>ci</b>: by you, in another session",
 			"Permissions <b>ci</b>: tokens:verify taken away · by you, with the token <b>ci</b>",
 			"Created <b>ci</b>: with tokens:manage, tokens:verify · by you, in this browser")
-		for _, width := range []int{320, 1280} {
-			s.viewport(width, 800)
-			s.fits()
-		}
-		s.accessible()
-		s.shot("activity")
 
 		s.call("/v1/users/update-permissions", nil, bob.ID, map[string]bool{"tokens:verify": false})
 		created := "Created bob’s: with tokens:verify · by you, in this browser"

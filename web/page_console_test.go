@@ -114,7 +114,10 @@ func TestConsoleForm(t *testing.T) {
 	call.click("button", "Add to permissions")
 	s.typeText("tokens:verify")
 	call.choose("permissions: value 2", "false")
+	s.viewport(320, 640)
+	s.fits()
 	s.accessible()
+	s.viewport(1280, 800)
 	s.shot("console-form")
 
 	end := "2099-12-31T23:59:58.000Z" // as the browser's time zone has it
@@ -258,9 +261,8 @@ func (b *browser) unfold(name string) {
 // pushed is counted; and what one may not call says so.
 func TestConsoleCallsUnderWay(t *testing.T) {
 	s := serve(t, modelstest.SQLite(t))
-	const session = `(await api.call("/v1/session/read")).credential.id`
-	s.js(nil, "void (globalThis.mine = null)")
-	s.untilJS("mine = " + session)
+	const cookies = `(await (await fetch("/api/v1/session/read", { method: "POST" })).json()).credential.id`
+	s.untilJS("globalThis.mine = " + cookies)
 	s.open("/#/console/v1/session/sign-in")
 	call, answer := s.in("form", "Call"), s.in("region", "Answer")
 	s.seeText("The connection has no such method: it is called by POST, without the page’s cookie")
@@ -272,7 +274,7 @@ func TestConsoleCallsUnderWay(t *testing.T) {
 	call.fill("textbox", "/^password /", servertest.Password)
 	call.click("button", "Call")
 	answer.seeText("Result")
-	s.untilJS("mine === " + session)
+	s.untilJS("mine === " + cookies)
 	s.click("tab", "/^Frames/")
 	frames := s.in("region", "Frames")
 	frames.fill("searchbox", "Filter frames", "sent sign-in")

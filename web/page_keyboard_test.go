@@ -214,6 +214,11 @@ func TestViewsByKeyboard(t *testing.T) {
 		}
 		s.see("heading", heading)
 	}
+	s.backTo("link", "Account")
+	s.js(nil, "void (document.activeElement.isOld = true)")
+	s.call("/v1/permissions/create", nil, "another") // which the menu hears of
+	s.untilJS("!document.activeElement.isOld")
+	s.seeFocus("link", "Account")
 }
 
 // What a dialog was opened from has the focus again when it closes, and what comes after something that has been deleted.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/models/modelstest"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/server/servertest"
 )
 

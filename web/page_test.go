@@ -35,7 +35,7 @@ func (s *served) visitor(username, password string) *browser {
 	s.t.Helper()
 	b := newBrowser(s.t, s.program.URL())
 	b.signIn(username, password)
-	b.hover("heading", "API tokens") // the mouse is where the sign-in's button was: over the list, which holds it still
+	b.hover("heading", "API tokens") // the mouse is where the sign-in's field was: over the list, which holds it still
 	return b
 }
 

@@ -162,10 +162,12 @@ func TestUserFromFirstToLast(t *testing.T) {
 // Administrators give and take what makes them one, from each other and from themselves; one is always left.
 func TestAdministrators(t *testing.T) {
 	onEach(t, func(t *testing.T, s *served) {
-		s.enrol("boss", "a good password", "admin")
+		made := s.enrol("boss", "a good password")
 		s.call("/v1/permissions/create", nil, "reports:read") // which only the other one holds
 		boss := s.visitor("boss", "a good password")
-		boss.click("link", "Users")
+		boss.seeNo("link", "Users")
+		s.call("/v1/users/update-permissions", nil, made.ID, map[string]bool{"admin": true})
+		boss.click("link", "Users") // by itself, it is in the menu now
 		boss.seeUsers("admin", "boss")
 		s.click("link", "Users")
 
@@ -189,7 +191,7 @@ func TestAdministrators(t *testing.T) {
 		s.click("button", "Permissions of boss")
 		dialog = s.in("dialog", "Permissions of “boss”")
 		dialog.click("checkbox", "/^admin/")
-		s.call("/v1/users/update-permissions", nil, s.user("boss").ID, map[string]bool{"tokens:verify": true})
+		s.call("/v1/users/update-permissions", nil, made.ID, map[string]bool{"tokens:verify": true})
 		dialog.click("button", "Save")
 		s.seeNo("dialog", "")
 		boss.seeUsers("admin", "boss")
