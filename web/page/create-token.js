@@ -107,7 +107,7 @@ function showSecret(dialog, token, secret) {
     h("div", { class: "copyable" }, labelled("Secret", field), copySecret),
     h("p", { class: "quiet" }, token.expiresAt ? `It is good until ${whenExactly(token.expiresAt)}.` : "It is good until it is switched off or deleted."),
     h("details", null, h("summary", null, "Use it"), copyable("curl", curlOf("/v1/session/read", [], secret), copied),
-      copyable("JavaScript", javaScriptOf("/v1/session/read", [], secret), copied)),
+      copyable("JavaScript, in a browser", javaScriptOf("/v1/session/read", [], secret), copied)),
     warning, h("p", { class: "problem", role: "alert" }), h("div", { class: "row end" }, done), toasts);
   field.focus();
 }
