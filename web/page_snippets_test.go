@@ -24,7 +24,7 @@ func TestLinesToCopy(t *testing.T) {
 	dialog := s.in("dialog", "“manager” was created")
 	secret := dialog.value("textbox", "Secret")
 	s.unfold("Use it")
-	curl, script := dialog.text("group", "curl"), dialog.text("group", "JavaScript")
+	curl, script := dialog.text("group", "curl"), dialog.text("group", "JavaScript, in a browser")
 	for _, output := range []string{run(t, curl, "", "sh", "-c", curl), s.node(script)} {
 		if !strings.Contains(output, "tokens:manage") || strings.Contains(output, "error") {
 			t.Errorf("who calls is said to be %s", output)
