@@ -15,8 +15,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 	"github.com/tokenwire/tokenwire/rpc"
 	"github.com/tokenwire/tokenwire/server"
 	"github.com/tokenwire/tokenwire/web"
