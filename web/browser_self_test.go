@@ -153,6 +153,8 @@ func TestReaching(t *testing.T) {
 		{"option", "/", func(b *browser) { b.choose("Order", "by size") }, "it has “newest first”, “by name”, “by use”"},
 		{"outline", "/", func(b *browser) { b.see("link", "") }, "heading “A sample”"},
 		{"text", "/", func(b *browser) { b.seeText("There is more.") }, "shown=false"},
+		{"lost focus", "/", func(b *browser) { b.seeFocus("textbox", "Name") }, "nothing has the focus"},
+		{"plain focus", "/", func(b *browser) { b.press("Tab"); b.seeFocus("textbox", "Name") }, "textbox “Name” <input#name> has the focus, and does not look so"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := failureOf(t, origin, test.path, test.do)

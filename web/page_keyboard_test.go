@@ -75,7 +75,7 @@ func (b *browser) walk(key, role, name string) {
 	b.fail("%s does not lead to %s “%s”", key, role, name)
 }
 
-// alone is Tokenwire and a browser whose owner has not signed in yet, and has no mouse.
+// alone is Tokenwire, and its administrator before its page, who has no mouse: he has signed in without one.
 func alone(t *testing.T) *served {
 	t.Helper()
 	p := servertest.Start(t, modelstest.SQLite(t))
