@@ -9,11 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"gorm.io/gorm"
 )
 
 // One folder per dialect, one file per version, named <version>_<what>.sql. A file that has been released never changes;
-// its statements are idempotent, since MySQL commits each one by itself and a start can be cut short between two.
+// its statements are idempotent, since MySQL commits each one by itself and a start can be cut short between two. So is
+// ALTER TABLE … ADD COLUMN, which neither database can say IF NOT EXISTS of: what it says of a column that is there is
+// let pass. One such statement is done as a whole or not at all.
 //
 //go:embed migrations
 var migrations embed.FS
@@ -81,11 +84,20 @@ func applyMigration(conn *gorm.DB, version int, file string) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if err := conn.Exec(statement).Error; err != nil {
+		if err := conn.Exec(statement).Error; err != nil && !hasColumn(err) {
 			return err
 		}
 	}
 	return conn.Create(&schemaMigration{version, TimeOf(time.Now())}).Error
+}
+
+// hasColumn reports whether a column was not added because it is there. SQLite has no number for that.
+func hasColumn(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return my.Number == 1060 // ER_DUP_FIELDNAME
+	}
+	return strings.Contains(err.Error(), "duplicate column name")
 }
 
 // lockMigrations lets one node migrate at a time. SQLite: a write transaction, which also makes the whole migration one
