@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"hash/crc32"
 	"math/big"
+	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"testing"
@@ -121,6 +123,45 @@ func FuzzCursor(f *testing.F) {
 		back, err := parseCursor(makeCursor(order, tokenColumns, &Token{ID: s, NameFolded: name, LastUsedAt: &at}), order)
 		if err != nil || back[0] != name || back[1] != number || back[2] != s {
 			t.Fatalf("%q, %d come back as %v, %v", name, number, back, err)
+		}
+	})
+}
+
+// FuzzAddresses reads any text as an address or range. What is accepted has one form: written and stored it comes back as
+// it is. Another parser, of package net, agrees with what it holds.
+func FuzzAddresses(f *testing.F) {
+	for _, seed := range []string{"192.0.2.7", "192.0.2.0/24", "192.0.2.1/24", "::ffff:192.0.2.0/120", "::ffff:0:0/95", "2001:DB8::/32", "fe80::1%eth0", "::/0", "0.0.0.0/0", "1.2.3.4/", "/", "::1/129", "01.2.3.4", ""} {
+		f.Add(seed, []byte{192, 0, 2, 7})
+		f.Add(seed, netip.MustParseAddr("2001:db8::1").AsSlice())
+	}
+	f.Fuzz(func(t *testing.T, text string, peer []byte) {
+		set, err := ParseAddresses([]string{text})
+		if err != nil {
+			if _, is := err.(FormatError); !is || !utf8.ValidString(err.Error()) && utf8.ValidString(text) {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return
+		}
+		again, err := ParseAddresses(set.texts())
+		if err != nil || !again.equal(&set) || len(set) != 1 {
+			t.Fatalf("%q is %q, which is read as %q, %v", text, set.texts(), again.texts(), err)
+		}
+		stored, err := set.Value()
+		var scanned Addresses
+		if err != nil || scanned.Scan([]byte(stored.(string))) != nil || !scanned.equal(&set) || !set.within(&scanned) {
+			t.Fatalf("%q is stored as %q and comes back as %q, %v", text, stored, scanned.texts(), err)
+		}
+		_, other, err := net.ParseCIDR(text)
+		if err != nil {
+			ip := net.ParseIP(text)
+			if ip == nil {
+				t.Fatalf("%q is accepted, and is no address", text)
+			}
+			other = &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))}
+		}
+		address, ok := netip.AddrFromSlice(peer)
+		if ok && set.Contain(address) != (other.Contains(peer) && (address.Unmap().Is4() == set[0].Addr().Is4())) {
+			t.Fatalf("%q holds %s: %v", text, address, set.Contain(address))
 		}
 	})
 }
