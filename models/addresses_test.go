@@ -88,3 +88,34 @@ func TestAddressesContain(t *testing.T) {
 		t.Error("an address that is not known is in a set, or not in all of them")
 	}
 }
+
+func TestBoundsBeyondOthers(t *testing.T) {
+	early, late := Time(1), Time(2)
+	rate := func(requests, window int64) *RateLimit { return &RateLimit{requests, window} }
+	for i, c := range []struct {
+		b, limit bounds
+		want     string
+	}{
+		{bounds{}, bounds{}, "[]"},
+		{bounds{&early, addresses(t, "::1"), rate(1, 1)}, bounds{}, "[]"},
+		{bounds{}, bounds{&early, addresses(t, "::1"), rate(1, 1)}, "[expiresAt allowedIps rateLimit]"},
+		{bounds{expiresAt: &late}, bounds{expiresAt: &late}, "[]"},
+		{bounds{expiresAt: &late}, bounds{expiresAt: &early}, "[expiresAt]"},
+		{bounds{expiresAt: &early}, bounds{expiresAt: &late}, "[]"},
+		{bounds{rateLimit: rate(10, 60)}, bounds{rateLimit: rate(10, 60)}, "[]"},
+		{bounds{rateLimit: rate(11, 60)}, bounds{rateLimit: rate(10, 60)}, "[rateLimit]"},
+		{bounds{rateLimit: rate(10, 59)}, bounds{rateLimit: rate(10, 60)}, "[rateLimit]"},
+		{bounds{rateLimit: rate(11, 6000)}, bounds{rateLimit: rate(10, 60)}, "[rateLimit]"}, // more at once
+		{bounds{rateLimit: rate(9, 61)}, bounds{rateLimit: rate(10, 60)}, "[]"},
+		{bounds{allowedIPs: addresses(t, "10.0.0.0/8")}, bounds{allowedIPs: addresses(t, "10.0.0.0/8")}, "[]"},
+		{bounds{allowedIPs: addresses(t, "10.0.0.0/8")}, bounds{allowedIPs: addresses(t, "10.0.0.0/9")}, "[allowedIps]"},
+		{bounds{allowedIPs: addresses(t, "10.1.2.3,10.0.0.0/9")}, bounds{allowedIPs: addresses(t, "10.0.0.0/8,::1")}, "[]"},
+		{bounds{allowedIPs: addresses(t, "10.1.2.3,::2")}, bounds{allowedIPs: addresses(t, "10.0.0.0/8,::1")}, "[allowedIps]"},
+		{bounds{allowedIPs: addresses(t, "::ffff:10.0.0.0/104")}, bounds{allowedIPs: addresses(t, "10.0.0.0/8")}, "[]"},
+		{bounds{allowedIPs: addresses(t, "0.0.0.0/0")}, bounds{allowedIPs: addresses(t, "::/0")}, "[allowedIps]"},
+	} {
+		if got := fmt.Sprint(c.b.beyond(c.limit)); got != c.want {
+			t.Errorf("%d: beyond in %s, want %s", i, got, c.want)
+		}
+	}
+}

@@ -161,23 +161,23 @@ func (c *change) stillGood() error {
 	return nil
 }
 
-// good refuses an actor whose credential has ended.
+// good refuses an actor whose credential has ended, or is a token that is not good from where he is.
 func (c *change) good(lock string) error {
 	query := goodSession
 	if c.by.Credential.Kind == KindToken {
 		query = goodToken
 	}
-	var good int64
-	err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query+lock, c.by.Credential.ID, c.now).Scan(&good)
-	if err == nil && good == 0 {
+	var allowed *Addresses
+	err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query+lock, c.by.Credential.ID, c.now).Scan(&allowed)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !allowed.Contain(c.by.From) {
 		err = ErrUnauthorized
 	}
 	return err
 }
 
 const (
-	goodSession = "SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?"
-	goodToken   = "SELECT COUNT(*) FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled AND (c.expires_at IS NULL OR c.expires_at > ?)"
+	goodSession = "SELECT NULL FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?"
+	goodToken   = "SELECT c.allowed_ips FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled AND (c.expires_at IS NULL OR c.expires_at > ?)"
 )
 
 // ends notes that the change is about to end a session, token or user. Where that is the actor's own, stillGood could not

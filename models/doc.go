@@ -12,6 +12,7 @@
 //     without gaps, in the order of their commits, from a counter row that is bumped last before COMMIT.
 //   - Ownership is part of every query: what belongs to somebody else is [NotFound], like what does not exist.
 //   - Whoever grants a permission holds it, decided inside the transaction that writes, with the rows locked.
+//   - A token gives nothing that goes beyond itself: what it makes or widens ends with it, is good where it is, and no oftener.
 //   - Secrets are never stored: of a token or session the database has HMAC-SHA-256(key, SHA-256(secret)), and the key
 //     is not in the database. A [Secret] shows itself to nobody who does not call Reveal.
 //   - An [Error] is safe to show to a caller. Every other error is the server's own trouble and stays in its log.

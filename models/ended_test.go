@@ -36,6 +36,15 @@ func endings(t *testing.T, store *models.Store, admin, ada, byToken models.Actor
 			},
 			event: models.TokenEnabledChanged,
 		},
+		"token shut out": {by: byToken,
+			end: func(models.Actor) error {
+				return second(store.UpdateToken(ctx, again(ada), tokenID, models.TokenChanges{AllowedIPs: given(addresses(t, "203.0.113.1"))}))
+			},
+			back: func(models.Actor) error {
+				return second(store.UpdateToken(ctx, again(ada), tokenID, models.TokenChanges{AllowedIPs: null[models.Addresses]()}))
+			},
+			event: models.TokenUpdated,
+		},
 		"permission taken": {by: byToken,
 			end: func(models.Actor) error {
 				return second(store.UpdateUserPermissions(ctx, again(admin), ada.UserID, models.Grants{models.PermissionManage: false}))

@@ -49,7 +49,7 @@ func TestIdentifiersCompareByteByByte(t *testing.T) {
 			if s == secret.Reveal() {
 				continue // it had no "a" to change
 			}
-			_, err := store.Authenticate(ctx, models.NewSecret(s))
+			_, err := store.Authenticate(ctx, models.NewSecret(s), "")
 			wantCode(t, err, models.Unauthorized)
 		}
 		authenticate(t, store, secret)
@@ -129,7 +129,7 @@ func TestTimes(t *testing.T) {
 			now = expires.Std().Add(-time.Millisecond)
 			authenticate(t, store, secret)
 			now = expires.Std()
-			if _, err := store.Authenticate(t.Context(), secret); text[:4] != "9999" || err == nil { // by then the session is over too
+			if _, err := store.Authenticate(t.Context(), secret, ""); text[:4] != "9999" || err == nil { // by then the session is over too
 				wantCode(t, err, models.Unauthorized)
 			}
 			now = time.Date(2027, 3, 28, 1, 59, 59, 999_999_999, time.UTC)

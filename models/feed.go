@@ -17,6 +17,7 @@ import (
 // The methods of events that clients are told.
 const (
 	TokenCreated              = "/v1/api-tokens/created"
+	TokenUpdated              = "/v1/api-tokens/updated"
 	TokenDeleted              = "/v1/api-tokens/deleted"
 	TokenEnabledChanged       = "/v1/api-tokens/enabled-changed"
 	TokenPermissionsChanged   = "/v1/api-tokens/permissions-changed"
@@ -35,6 +36,10 @@ const (
 type (
 	// TokenCreatedParams are those of TokenCreated.
 	TokenCreatedParams struct {
+		Token *Token `json:"token"`
+	}
+	// TokenUpdatedParams are those of TokenUpdated.
+	TokenUpdatedParams struct {
 		Token *Token `json:"token"`
 	}
 	// TokenDeletedParams are those of TokenDeleted.

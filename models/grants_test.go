@@ -35,6 +35,10 @@ func TestGrantsRacingStrips(t *testing.T) {
 					oneOf(t, err, models.Forbidden)
 				},
 				func() {
+					_, err := store.UpdateToken(ctx, again(ada), kept.ID, models.TokenChanges{Name: given(models.NewChangeID())})
+					oneOf(t, err)
+				},
+				func() {
 					_, _, err := store.CreateToken(ctx, again(ada), "made", models.CreateTokenOptions{Permissions: models.Grants{id: true}})
 					oneOf(t, err, models.Forbidden)
 				},
@@ -96,7 +100,7 @@ func effectiveBy(t *testing.T, e models.Event) (permissions []string, ok bool) {
 			t.Fatal(err)
 		}
 		return p.EffectivePermissions, true
-	case models.TokenCreated:
+	case models.TokenCreated, models.TokenUpdated: // whose params are alike
 		var p models.TokenCreatedParams
 		if err := e.Decode(&p); err != nil {
 			t.Fatal(err)

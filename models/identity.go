@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -93,7 +94,8 @@ type Identity struct {
 	Credential  Credential
 	Permissions PermissionSet // effective: of a session the user's, of a token those that both have
 	ExpiresAt   *Time
-	Position    Position // the facts are at least as new as this position of the user's feed
+	From        netip.Addr // where the caller is; the zero value where that is not known
+	Position    Position   // the facts are at least as new as this position of the user's feed
 }
 
 // Has reports whether the caller effectively holds a permission.
@@ -114,26 +116,35 @@ func (id *Identity) With(permissions PermissionSet) *Identity {
 	return &changed
 }
 
+// Until returns the identity with another end.
+func (id *Identity) Until(expiresAt *Time) *Identity {
+	changed := *id
+	changed.ExpiresAt = expiresAt
+	return &changed
+}
+
 // credentialRow is what Authenticate reads of a session or token, its user and his feed, in one statement.
 type credentialRow struct {
 	ID, UserID, Username string
 	Hash                 []byte
 	Enabled              bool
 	ExpiresAt            *Time
+	AllowedIPs           *Addresses `gorm:"column:allowed_ips"`
 	Number               int64
 	ChangeID             string
 }
 
 const (
-	selectToken = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, f.position AS number, f.change_id
+	selectToken = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, c.allowed_ips, f.position AS number, f.change_id
 		FROM api_tokens c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
 	selectSession = `SELECT c.id, c.user_id, u.username, c.hash, u.enabled, c.expires_at, f.position AS number, f.change_id
 		FROM sessions c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
 )
 
-// Authenticate returns the identity of whoever holds the credential, or ErrUnauthorized for every kind of bad one. The
-// position is read before the permissions: what changes in between is also an event after the position.
-func (s *Store) Authenticate(ctx context.Context, credential Secret) (*Identity, error) {
+// Authenticate returns the identity of whoever shows the credential at an address ("" where that is not known, which no
+// token with allowed addresses is good from), or ErrUnauthorized for every kind of bad one. The position is read before
+// the permissions: what changes in between is also an event after the position.
+func (s *Store) Authenticate(ctx context.Context, credential Secret, address string) (*Identity, error) {
 	kind, id, ok := parseCredential(credential.Reveal())
 	if !ok {
 		return nil, ErrUnauthorized
@@ -148,13 +159,14 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret) (*Identity,
 		return nil, err
 	}
 	now := s.now()
+	from, _ := netip.ParseAddr(address)
 	same := subtle.ConstantTimeCompare(row.Hash, s.key.mac(credential)) == 1
-	if !same || !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now {
+	if !same || !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now || !row.AllowedIPs.Contain(from) {
 		return nil, ErrUnauthorized
 	}
 	identity := &Identity{
 		UserID: row.UserID, Username: row.Username, Credential: Credential{kind, id},
-		ExpiresAt: row.ExpiresAt, Position: Position{row.Number, row.ChangeID},
+		ExpiresAt: row.ExpiresAt, From: from, Position: Position{row.Number, row.ChangeID},
 	}
 	var err error
 	identity.Permissions, err = effective(db, row.UserID, identity.Credential)

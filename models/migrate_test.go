@@ -278,7 +278,7 @@ func TestOpenTogetherInOneProcess(t *testing.T) {
 				if other == nil {
 					continue
 				}
-				if _, err := other.Authenticate(t.Context(), secret); err != nil {
+				if _, err := other.Authenticate(t.Context(), secret, ""); err != nil {
 					t.Errorf("store %d does not know another one's token: %v", j, err)
 				}
 			}

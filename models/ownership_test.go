@@ -42,6 +42,18 @@ func callsOfToken(ctx context.Context, store *models.Store, version int64) map[s
 			_, err := store.UpdateTokenPermissions(ctx, by, id, models.Grants{models.PermissionAdmin: true}, models.ChangeOptions{})
 			return err
 		},
+		"UpdateToken": func(by models.Actor, id string) error {
+			_, err := store.UpdateToken(ctx, by, id, models.TokenChanges{Name: given("theirs"), AllowedIPs: null[models.Addresses](), Version: &version})
+			return err
+		},
+		"UpdateToken to what it is": func(by models.Actor, id string) error {
+			_, err := store.UpdateToken(ctx, by, id, models.TokenChanges{})
+			return err
+		},
+		"UpdateToken with an old version": func(by models.Actor, id string) error {
+			_, err := store.UpdateToken(ctx, by, id, models.TokenChanges{Version: &wrong})
+			return err
+		},
 		"GetTokenPermissions": func(by models.Actor, id string) error {
 			_, err := store.GetTokenPermissions(ctx, by.Identity, id)
 			return err

@@ -229,7 +229,7 @@ func TestSetPasswordRacingSignIn(t *testing.T) {
 			together(enter, enter, enter, change, enter, enter)
 			raced += len(secrets)
 			for _, s := range secrets {
-				_, err := store.Authenticate(ctx, s)
+				_, err := store.Authenticate(ctx, s, "")
 				wantCode(t, err, models.Unauthorized)
 			}
 			_, _, secret, err := store.SignIn(ctx, "ada", next, "192.0.2.1", "test")

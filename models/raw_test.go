@@ -148,7 +148,7 @@ func makeUser(t testing.TB, store *models.Store, by models.Actor, name string, p
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity, err := store.Authenticate(t.Context(), secret)
+	identity, err := store.Authenticate(t.Context(), secret, "")
 	if err != nil {
 		t.Fatal(err)
 	}

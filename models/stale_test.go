@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -22,6 +23,15 @@ func lateChanges(ctx context.Context, store *models.Store, boss models.Actor, to
 		"enable himself":      func(by models.Actor) error { return second(store.SetUserEnabled(ctx, by, boss.UserID, true)) },
 		"enable his token": func(by models.Actor) error {
 			return second(store.SetTokenEnabled(ctx, by, tokenID, true, models.ChangeOptions{}))
+		},
+		"rename his token": func(by models.Actor) error {
+			return second(store.UpdateToken(ctx, by, tokenID, models.TokenChanges{Name: given("late")}))
+		},
+		"let his token in from anywhere": func(by models.Actor) error {
+			return second(store.UpdateToken(ctx, by, tokenID, models.TokenChanges{AllowedIPs: null[models.Addresses]()}))
+		},
+		"shut his token out": func(by models.Actor) error {
+			return second(store.UpdateToken(ctx, by, tokenID, models.TokenChanges{AllowedIPs: given(models.Addresses{netip.MustParsePrefix("203.0.113.1/32")})}))
 		},
 		"disable his token": func(by models.Actor) error {
 			return second(store.SetTokenEnabled(ctx, by, tokenID, false, models.ChangeOptions{}))

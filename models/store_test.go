@@ -44,7 +44,7 @@ func signIn(t *testing.T, store *models.Store, username string) models.Actor {
 
 func authenticate(t *testing.T, store *models.Store, secret models.Secret) models.Actor {
 	t.Helper()
-	identity, err := store.Authenticate(t.Context(), secret)
+	identity, err := store.Authenticate(t.Context(), secret, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestTokenLife(t *testing.T) {
 		if err != nil || off.Enabled || off.Version != 2 {
 			t.Errorf("got %+v, %v", off, err)
 		}
-		_, err = store.Authenticate(ctx, secret)
+		_, err = store.Authenticate(ctx, secret, "")
 		wantCode(t, err, models.Unauthorized)
 		read, err := store.ReadTokens(ctx, admin.Identity, models.TokensOptions{})
 		if err != nil || len(read.Tokens) != 1 || read.Position.Number != 3 {

@@ -26,6 +26,10 @@ type Token struct {
 	CreatedAt            Time          `gorm:"autoCreateTime:false" json:"createdAt"`
 	UpdatedAt            Time          `gorm:"autoUpdateTime:false" json:"updatedAt"`
 	ExpiresAt            *Time         `json:"expiresAt"`
+	AllowedIPs           *Addresses    `gorm:"column:allowed_ips" json:"allowedIps" doc:"where it is good from; null: anywhere"`
+	RateLimit            *RateLimit    `gorm:"-" json:"rateLimit" doc:"how often it may be used, for the services that verify it; null: without a limit"`
+	RateRequests         *int64        `json:"-"`
+	RateWindow           *int64        `json:"-"`
 	LastUsedAt           *Time         `json:"lastUsedAt"`
 }
 
@@ -40,10 +44,10 @@ func printable(s string, max int) bool {
 	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= max && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-func tokenName(name string) (string, error) {
+func tokenName(param, name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" || !printable(name, maxName) {
-		return "", invalid("name", fmt.Sprintf("a name has 1 to %d characters, none of them a control character", maxName))
+		return "", invalid(param, fmt.Sprintf("a name has 1 to %d characters, none of them a control character", maxName))
 	}
 	return name, nil
 }
@@ -51,20 +55,24 @@ func tokenName(name string) (string, error) {
 // fold returns s so that strings that differ in case only are equal.
 func fold(s string) string { return cases.Fold().String(s) }
 
-// CreateTokenOptions are the optional params of CreateToken.
+// CreateTokenOptions are the optional params of CreateToken. What bounds a token that a token makes is the maker's by
+// default.
 type CreateTokenOptions struct {
-	Permissions Grants `json:"permissions,omitzero" doc:"none by default"`
-	ExpiresAt   *Time  `json:"expiresAt,omitzero" doc:"when it stops being good; never by default"`
+	Permissions Grants     `json:"permissions,omitzero" doc:"none by default"`
+	ExpiresAt   *Time      `json:"expiresAt,omitzero" doc:"when it stops being good; by default never, or when the token that makes it does"`
+	AllowedIPs  *Addresses `json:"allowedIps,omitzero" doc:"where it is good from, 1 to 50 addresses and ranges; by default anywhere, or where the token that makes it is"`
+	RateLimit   *RateLimit `json:"rateLimit,omitzero" doc:"how often it may be used, for the services that verify it; by default without a limit, or that of the token that makes it"`
 }
 
 // CreateToken makes a token for the caller's user and returns it with its secret, which is not to be had again.
 func (s *Store) CreateToken(ctx context.Context, by Actor, name string, o CreateTokenOptions) (*Token, Secret, error) {
-	name, err := tokenName(name)
+	name, err := tokenName("name", name)
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	if o.ExpiresAt != nil && *o.ExpiresAt <= s.now() {
-		return nil, Secret{}, invalid("options.expiresAt", "expiresAt must be in the future")
+	asked := bounds{o.ExpiresAt, o.AllowedIPs, o.RateLimit}
+	if err := asked.check("options", s.now()); err != nil {
+		return nil, Secret{}, err
 	}
 	var token *Token
 	var secret Secret
@@ -78,12 +86,17 @@ func (s *Store) CreateToken(ctx context.Context, by Actor, name string, o Create
 		if err := c.checkGrant("options.permissions", o.Permissions); err != nil {
 			return err
 		}
+		given, err := c.inherit(asked)
+		if err != nil {
+			return err
+		}
 		id := newID(c.now.Std())
 		secret = mintCredential(prefixToken, id)
 		token = &Token{
 			ID: id, UserID: by.UserID, Name: name, NameFolded: fold(name), Hash: s.key.mac(secret), Enabled: true,
-			Version: 1, CreatedAt: c.now, UpdatedAt: c.now, ExpiresAt: o.ExpiresAt,
+			Version: 1, CreatedAt: c.now, UpdatedAt: c.now,
 		}
+		token.setBounds(given)
 		if err := c.Create(token).Error; err != nil {
 			return err
 		}
@@ -148,7 +161,7 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 			return err
 		}
 		token.Enabled = enabled
-		if err := c.touchToken(token); err != nil {
+		if err := c.touchToken(token, "enabled = ?, ", enabled); err != nil {
 			return err
 		}
 		return c.record(by.UserID, TokenEnabledChanged, tokenID, TokenEnabledChangedParams{tokenID, enabled, token.Version})
@@ -157,15 +170,18 @@ func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, e
 }
 
 // switches sees to what it takes to switch a token off or on. On gives the token what it has, so a caller who is a token
-// must hold that too.
+// must hold that too, and for as much.
 func (c *change) switches(token *Token, on bool) error {
-	switch {
-	case !on:
+	if !on {
 		return c.ends(token.ID)
-	case c.by.Credential.Kind == KindToken:
-		return c.require(token.EffectivePermissions...)
 	}
-	return nil
+	if c.by.Credential.Kind != KindToken {
+		return nil
+	}
+	if err := c.require(token.EffectivePermissions...); err != nil {
+		return err
+	}
+	return c.mayServe(token)
 }
 
 // SetTokenPermissions replaces a token's permissions; UpdateTokenPermissions changes those that are given.
@@ -181,13 +197,7 @@ func (s *Store) UpdateTokenPermissions(ctx context.Context, by Actor, tokenID st
 func (s *Store) changeTokenPermissions(ctx context.Context, by Actor, tokenID string, permissions Grants, replace bool, o ChangeOptions) (*Token, error) {
 	var token *Token
 	err := s.change(ctx, by, func(c *change) (err error) {
-		if _, err := c.lockUser(by.UserID); err != nil { // the event tells what is effective: the owner's permissions must stand
-			return err
-		}
-		if token, err = c.lockToken(tokenID); err != nil {
-			return err
-		}
-		if err := complete(c.DB, by.UserID, token); err != nil {
+		if token, err = c.lockWhole(tokenID); err != nil {
 			return err
 		}
 		if err := token.checkVersion(o); err != nil {
@@ -197,6 +207,11 @@ func (s *Store) changeTokenPermissions(ctx context.Context, by Actor, tokenID st
 			return err
 		}
 		add, take := difference(token.Permissions, permissions, replace)
+		if len(add) > 0 {
+			if err := c.mayServe(token); err != nil {
+				return err
+			}
+		}
 		return c.setTokenPermissions(token, add, take)
 	})
 	return token, err
@@ -233,7 +248,7 @@ func (c *change) setTokenPermissions(token *Token, add, take []string) error {
 			return err
 		}
 	}
-	if err := c.touchToken(token); err != nil {
+	if err := c.touchToken(token, ""); err != nil {
 		return err
 	}
 	if err := complete(c.DB, token.UserID, token); err != nil {
@@ -259,12 +274,12 @@ func (c *change) insertTokenPermissions(tokenID string, ids []string) error {
 	return c.CreateInBatches(&rows, rowsPerInsert).Error
 }
 
-// touchToken writes what of a locked token's row can change, its next version and the time.
-func (c *change) touchToken(token *Token) error {
+// touchToken writes columns of a locked token ("name = ?, "), its next version and the time.
+func (c *change) touchToken(token *Token, columns string, values ...any) error {
 	token.Version++
 	token.UpdatedAt = c.now
-	_, err := c.exec("UPDATE api_tokens SET enabled = ?, version = ?, updated_at = ? WHERE id = ? AND user_id = ?",
-		token.Enabled, token.Version, token.UpdatedAt, token.ID, token.UserID)
+	_, err := c.exec("UPDATE api_tokens SET "+columns+"version = ?, updated_at = ? WHERE id = ? AND user_id = ?",
+		append(values, token.Version, token.UpdatedAt, token.ID, token.UserID)...)
 	return err
 }
 
@@ -308,6 +323,7 @@ func complete(db *gorm.DB, userID string, tokens ...*Token) error {
 	for i, t := range tokens {
 		ids[i], byID[t.ID] = t.ID, t
 		t.Prefix = prefixToken + t.ID
+		t.RateLimit = t.storedRate()
 		t.Permissions = PermissionSet{}
 	}
 	var rows []tokenPermission

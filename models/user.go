@@ -24,14 +24,15 @@ var usernameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._@+-]{0,63}$`)
 
 // The reasons that /v1/session/ended gives.
 const (
-	ReasonSignedOut       = "signed-out"
-	ReasonPasswordChanged = "password-changed"
-	ReasonSessionDeleted  = "session-deleted"
-	ReasonTokenDeleted    = "token-deleted"
-	ReasonTokenDisabled   = "token-disabled"
-	ReasonUserDeleted     = "user-deleted"
-	ReasonUserDisabled    = "user-disabled"
-	ReasonExpired         = "expired"
+	ReasonSignedOut         = "signed-out"
+	ReasonPasswordChanged   = "password-changed"
+	ReasonSessionDeleted    = "session-deleted"
+	ReasonTokenDeleted      = "token-deleted"
+	ReasonTokenDisabled     = "token-disabled"
+	ReasonAddressNotAllowed = "address-not-allowed"
+	ReasonUserDeleted       = "user-deleted"
+	ReasonUserDisabled      = "user-disabled"
+	ReasonExpired           = "expired"
 )
 
 // CreateUserOptions are the optional params of CreateUser.

@@ -48,7 +48,7 @@ type Conn struct {
 	out       outbox
 	ended     atomic.Bool    // the credential is no good any more: who still calls is nobody
 	calls     sync.WaitGroup // started by the reader only
-	expiry    *time.Timer
+	expiry    *time.Timer    // guarded by feed.mu
 
 	feed     *feed
 	joined   bool            // it gets events as they come; before, it is told what it missed. Guarded by feed.mu
@@ -85,7 +85,7 @@ type (
 		Position models.Position `json:"position"`
 		Time     models.Time     `json:"time"`
 		By       *models.By      `json:"by" doc:"who made the change; null for nobody, as when a time is over"`
-		Reason   string          `json:"reason" enum:"signed-out,password-changed,session-deleted,token-deleted,token-disabled,user-deleted,user-disabled,expired"`
+		Reason   string          `json:"reason" enum:"signed-out,password-changed,session-deleted,token-deleted,token-disabled,address-not-allowed,user-deleted,user-disabled,expired"`
 	}
 )
 
@@ -132,13 +132,7 @@ func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start
 		c.id, UserRef{id.UserID, id.Username}, id.Permissions, start.Position, models.TimeOf(time.Now()), start.Reset,
 	}))
 	if s.hub.join(ctx, c) {
-		if id.ExpiresAt != nil {
-			c.expiry = time.AfterFunc(time.Until(id.ExpiresAt.Std()), c.expire)
-		}
 		c.read(ctx)
-		if c.expiry != nil {
-			c.expiry.Stop()
-		}
 	} else {
 		c.out.settle() // the client is told why
 	}
@@ -262,11 +256,27 @@ func (c *Conn) cancelCall(params []byte) {
 	}
 }
 
+// awaitEnd sets the timer for the end of the credential, which changes may move either way. It is called with feed.mu held.
+func (c *Conn) awaitEnd() {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	if at := c.who.Load().ExpiresAt; at != nil {
+		c.expiry = time.AfterFunc(time.Until(at.Std()), c.expire)
+	}
+}
+
 // expire ends the connection when its credential's time is over.
 func (c *Conn) expire() {
 	c.feed.mu.Lock()
 	defer c.feed.mu.Unlock()
-	c.end(models.ReasonExpired, nil)
+	switch at := c.who.Load().ExpiresAt; {
+	case at == nil:
+	case time.Now().Before(at.Std()): // it was moved when the timer had gone off
+		c.awaitEnd()
+	default:
+		c.end(models.ReasonExpired, nil)
+	}
 }
 
 // end tells the client that its credential has ended, and closes. It is called with feed.mu held.

@@ -72,6 +72,11 @@ func (c *Conn) sessionPermissions(d *delivery, who *caller, news bool) {
 func (c *Conn) ownToken(d *delivery, who *caller, news bool) {
 	e := d.event
 	switch e.Method {
+	case models.TokenUpdated:
+		var p models.TokenUpdatedParams
+		if news && e.Decode(&p) == nil {
+			c.bound(p.Token, e)
+		}
 	case models.TokenDeleted:
 		if news {
 			c.end(models.ReasonTokenDeleted, e)
@@ -93,4 +98,15 @@ func (c *Conn) ownToken(d *delivery, who *caller, news bool) {
 		}
 		c.tell(d, d.session)
 	}
+}
+
+// bound applies what bounds the connection's own token by now: where it may be, and for how long.
+func (c *Conn) bound(token *models.Token, e *models.Event) {
+	who := c.who.Load()
+	if !token.AllowedIPs.Contain(who.From) {
+		c.end(models.ReasonAddressNotAllowed, e)
+		return
+	}
+	c.who.Store(newCaller(who.Until(token.ExpiresAt)))
+	c.awaitEnd()
 }

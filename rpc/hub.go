@@ -91,6 +91,7 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 		f.mu.Lock()
 	}
 	c.joined = true
+	c.awaitEnd()
 	f.mu.Unlock()
 	if fresh { // what was committed between authentication and entering was told to nobody
 		h.catchUp(f, 0)
@@ -166,6 +167,9 @@ func (h *hub) leave(c *Conn) {
 	}
 	f.mu.Lock()
 	delete(f.conns, c)
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	f.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -47,7 +47,7 @@ func newActingAdmin(t *testing.T, store *models.Store) actingAdmin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := store.Authenticate(t.Context(), session)
+	id, err := store.Authenticate(t.Context(), session, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestConnectionThatCatchesUp(t *testing.T) {
 	for n := range models.EventsPage + 10 { // more than is read at a time
 		admin.switches(other, n%2 == 1)
 	}
-	id, err := store.Authenticate(t.Context(), secret)
+	id, err := store.Authenticate(t.Context(), secret, "")
 	if err != nil {
 		t.Fatal(err)
 	}

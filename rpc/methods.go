@@ -13,14 +13,16 @@ import (
 func (s *Service) table() []*method {
 	return []*method{
 		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens),
-		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken).or(CodeConflict, limitReached),
+		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken).
+			or(CodeConflict, limitReached).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/delete", ownTokens, "Deletes a token for good.", s.deleteToken),
 		define("/v1/api-tokens/get-connections", ownTokens, "Tells how many connections a token holds open on the server process that is asked.", s.getTokenConnections),
 		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
 		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens).or(CodeNotFound, noSuchRow),
-		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled).or(CodeConflict, otherVersion),
-		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion),
-		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions).or(CodeConflict, otherVersion),
+		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
+		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
+		define("/v1/api-tokens/update", ownTokens, "Changes a token's name, its end, where it is good from, and its rate limit.", s.updateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
+		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 
 		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents),
 		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents).or(CodeGone, "events as old as after are no longer kept"),
@@ -63,6 +65,7 @@ func (s *Service) table() []*method {
 const (
 	limitReached      = "as many as one user may have; data.limit is how many"
 	otherVersion      = "the token has another version by now; data.token is the token as it is"
+	beyondItself      = "a permission is missing (data.permission), or an API token would give what goes beyond itself (data.param)"
 	noSuchRow         = "options.id is not there, or not the caller's"
 	noSuchPermission  = "there is no such permission"
 	lastAdministrator = "the last enabled administrator stays"
@@ -98,7 +101,7 @@ type (
 	noParams    struct{}
 	createToken struct {
 		Name    string                    `json:"name" doc:"1 to 100 characters"`
-		Options models.CreateTokenOptions `json:"options,omitzero" doc:"what it may do, and until when"`
+		Options models.CreateTokenOptions `json:"options,omitzero" doc:"what it may do, until when, and from where"`
 	}
 	tokenID struct {
 		TokenID string `json:"tokenId" doc:"the id of one of the caller's tokens"`
@@ -121,6 +124,10 @@ type (
 		TokenID     string               `json:"tokenId" doc:"the id of one of the caller's tokens"`
 		Permissions models.Grants        `json:"permissions" doc:"which are given; the method says what becomes of the others"`
 		Options     models.ChangeOptions `json:"options,omitzero" doc:"a condition on the token as it is"`
+	}
+	updateToken struct {
+		TokenID string              `json:"tokenId" doc:"the id of one of the caller's tokens"`
+		Changes models.TokenChanges `json:"changes" doc:"what is to be different; what is left out stays, and null takes away"`
 	}
 	readEvents struct {
 		Options models.EventsOptions `json:"options,omitzero" doc:"how many events, and before which"`
@@ -206,6 +213,10 @@ func (s *Service) setTokenEnabled(ctx context.Context, c *Call, p setTokenEnable
 
 func (s *Service) setTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {
 	return s.store.SetTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
+}
+
+func (s *Service) updateToken(ctx context.Context, c *Call, p updateToken) (*models.Token, error) {
+	return s.store.UpdateToken(ctx, c.actor(), p.TokenID, p.Changes)
 }
 
 func (s *Service) updateTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {

@@ -296,8 +296,11 @@ func checkSchema(t *testing.T, whole map[string]any, m *method, path string, sch
 	}
 }
 
-// follow returns the schema behind references and allOf.
+// follow returns the schema behind references and allOf, and of what can be null the other choice.
 func follow(whole, schema map[string]any) map[string]any {
+	if choices, is := schema["oneOf"].([]any); is && len(choices) == 2 && choices[1].(map[string]any)["type"] == "null" {
+		return follow(whole, choices[0].(map[string]any))
+	}
 	if ref, is := schema["$ref"].(string); is {
 		return follow(whole, resolve(whole, ref))
 	}

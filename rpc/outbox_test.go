@@ -339,7 +339,7 @@ func TestPanic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who, err := store.Authenticate(t.Context(), secret)
+	who, err := store.Authenticate(t.Context(), secret, "")
 	if err != nil {
 		t.Fatal(err)
 	}

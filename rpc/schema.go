@@ -16,6 +16,9 @@ func (s schemas) of(t reflect.Type) any {
 	if own, ok := reflect.Zero(t).Interface().(interface{ Schema() string }); ok && t.Kind() != reflect.Pointer {
 		return jsontext.Value(own.Schema())
 	}
+	if optional := optionalOf(t); optional != nil {
+		return orNull(s.of(optional))
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return s.of(t.Elem())
@@ -66,12 +69,27 @@ func (s schemas) describe(t reflect.Type) map[string]any {
 	return out
 }
 
-// property is the schema of a field, with what its tags say: doc, format, enum, minimum, maximum. A pointer that is always
-// there can be null.
+// optionalOf returns the type of an Optional's value, or nil for a type that is none.
+func optionalOf(t reflect.Type) reflect.Type {
+	if optional, ok := reflect.Zero(t).Interface().(interface{ Of() reflect.Type }); ok && t.Kind() != reflect.Pointer {
+		return optional.Of()
+	}
+	return nil
+}
+
+func orNull(schema any) map[string]any {
+	return map[string]any{"oneOf": []any{schema, map[string]any{"type": "null"}}}
+}
+
+// property is the schema of a field, with what its tags say: doc, format, enum, minimum, maximum, null. A pointer that is
+// always there can be null; an Optional can, unless null is refused.
 func (s schemas) property(field reflect.StructField, optional bool) any {
 	schema := s.of(field.Type)
 	if field.Type.Kind() == reflect.Pointer && !optional {
-		schema = map[string]any{"oneOf": []any{schema, map[string]any{"type": "null"}}}
+		schema = orNull(schema)
+	}
+	if field.Tag.Get("null") == "refused" {
+		schema = s.of(optionalOf(field.Type))
 	}
 	var constraints = map[string]any{}
 	if doc := field.Tag.Get("doc"); doc != "" {

@@ -68,7 +68,7 @@ func (s *Server) identify(ctx context.Context, r *http.Request) (*models.Identit
 	if credential.IsZero() {
 		return nil, models.ErrUnauthorized
 	}
-	return s.Store.Authenticate(ctx, credential)
+	return s.Store.Authenticate(ctx, credential, address(r))
 }
 
 // overTLS reports whether the browser speaks TLS, be it to a proxy: then its origin, which was checked, is https.

@@ -133,7 +133,7 @@ func write(ctx context.Context, base, session string, random *rand.Rand, changes
 func (i *instance) manyEvents(p person, tokens, rounds int) {
 	i.t.Helper()
 	ctx := context.Background()
-	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session))
+	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session), "")
 	if err != nil {
 		i.t.Fatal(err)
 	}

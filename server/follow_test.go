@@ -255,7 +255,7 @@ type person struct {
 func (i *instance) person(name string, permissions models.Grants) person {
 	i.t.Helper()
 	ctx := context.Background()
-	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session))
+	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session), "")
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func (i *instance) person(name string, permissions models.Grants) person {
 		i.t.Fatal(err)
 	}
 	session := i.signIn(name, adminPassword)
-	id, err := i.store.Authenticate(ctx, models.NewSecret(session))
+	id, err := i.store.Authenticate(ctx, models.NewSecret(session), "")
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func (l *load) verify(t *testing.T, p *program, exact bool) []models.Event {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	id, err := store.Authenticate(ctx, models.NewSecret(p.session))
+	id, err := store.Authenticate(ctx, models.NewSecret(p.session), "")
 	if err != nil {
 		t.Fatal(err)
 	}

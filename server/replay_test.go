@@ -17,7 +17,7 @@ import (
 // makes changes of that token, each an event of 130 bytes a permission.
 func (i *instance) bulky(ctx context.Context, permissions int) (userID, since string, change func(times int)) {
 	i.t.Helper()
-	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session))
+	admin, err := i.store.Authenticate(ctx, models.NewSecret(i.session), "")
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ import (
 //	@connect b token <secret>               the same with a credential; a last word ?since=… goes into the URL
 //	@dial c token <secret>                  connects and leaves ready to the transcript
 //	@expires when 1500ms                    sets <when> to that long from now
+//	@after <a> <b>                          holds that b is not before a
 //	@hour first                             the clock goes on past the next full hour, which is <first>
 //	@prune 200h                             the clock goes on so far, and what is past its time is deleted
 //	a--> message                            sent by a
@@ -188,6 +189,10 @@ func (p *player) directive(words []string) {
 			p.fatal("%v", err)
 		}
 		p.vars[words[1]] = models.TimeOf(time.Now().Add(d)).String()
+	case len(words) == 3 && words[0] == "@after":
+		if words[2] < words[1] {
+			p.t.Errorf("%s: %s is before %s", p.place, words[2], words[1])
+		}
 	case len(words) == 2 && words[0] == "@hour":
 		now := p.clock.now()
 		full := now.Truncate(time.Hour).Add(time.Hour)

@@ -27,7 +27,7 @@ var statements = []string{
 		"\tUNION ALL SELECT token_id, permission_id FROM api_token_permissions WHERE token_id IN (?)",
 	"UPDATE api_tokens SET enabled = ?, version = ?, updated_at = ? WHERE id = ? AND user_id = ?",
 	"UPDATE feeds SET position = LAST_INSERT_ID(position + ?), change_id = ? WHERE user_id = ?",
-	"SELECT COUNT(*) FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?",
+	"SELECT NULL FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?",
 	"INSERT INTO events (user_id, position, change_id, method, token_id, time, params) VALUES (?, ?, ?, ?, ?, ?, ?)",
 }
 
