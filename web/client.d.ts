@@ -20,6 +20,12 @@
  * It will not repeat calls, keep the app's data, wait for promises that listeners return, or renew a credential.
  */
 
+/** So many requests in so many seconds. */
+export interface RateLimit {
+  requests: number;
+  window: number;
+}
+
 export interface Token {
   id: string;
   name: string;
@@ -35,6 +41,10 @@ export interface Token {
   createdAt: string;
   updatedAt: string;
   expiresAt: string | null;
+  /** The addresses and ranges that it is good from; null: anywhere. */
+  allowedIps: string[] | null;
+  /** For the services that verify it; null: without a limit. */
+  rateLimit: RateLimit | null;
   lastUsedAt: string | null;
   /** The secret: only in the result of create, and never to be had again. */
   token?: string;
@@ -159,6 +169,13 @@ export interface TokensOptions {
   offset?: number;
 }
 
+/** What bounds a token beside its permissions. */
+export interface Bounds {
+  expiresAt?: string | null;
+  allowedIps?: string[] | null;
+  rateLimit?: RateLimit | null;
+}
+
 type None = Record<string, never>;
 
 /** The methods for tokens and for oneself: their params by position, and their results. docs/protocol.md has all methods; those
@@ -170,13 +187,14 @@ export interface Methods {
   "/v1/sessions/read": (options?: { userId?: string }) => { sessions: Session[] };
   "/v1/sessions/delete": (sessionId: string) => None;
   "/v1/api-tokens/count": (options?: Pick<TokensOptions, "where">) => { total: number; enabled: number; disabled: number; expired: number; position: string };
-  "/v1/api-tokens/create": (name: string, options?: { permissions?: Record<string, boolean>; expiresAt?: string | null }) => Token & { token: string };
+  "/v1/api-tokens/create": (name: string, options?: { permissions?: Record<string, boolean> } & Bounds) => Token & { token: string };
   "/v1/api-tokens/delete": (tokenId: string) => None;
   "/v1/api-tokens/get-connections": (tokenId: string) => { connections: number };
   "/v1/api-tokens/get-permissions": (tokenId: string) => (Permission & { enabled: boolean })[];
   "/v1/api-tokens/read": (options?: TokensOptions) => { tokens: Token[]; next: string | null; position: string };
   "/v1/api-tokens/set-enabled": (tokenId: string, enabled: boolean, options?: { version?: number }) => Token;
   "/v1/api-tokens/set-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
+  "/v1/api-tokens/update": (tokenId: string, changes: { name?: string; version?: number } & Bounds) => Token;
   "/v1/api-tokens/update-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
   "/v1/events/count": () => { hours: { from: string; changes: number }[]; from: string; complete: boolean };
   "/v1/events/read": (options?: { after?: string; limit?: number }) => { events: { method: string; params: any }[]; next: string | null; position: string };

@@ -46,6 +46,8 @@ export async function calls() {
   const token = await api.call("/v1/api-tokens/create", "ci", { permissions: { "invoices:read": true }, expiresAt: "2030-01-01T00:00:00Z" });
   is<Token & { token: string }>()(token);
   is<Token>()(await api.call("/v1/api-tokens/set-enabled", token.id, false, { version: token.version }));
+  is<Token>()(await api.call("/v1/api-tokens/update", token.id, { name: "cd", allowedIps: ["192.0.2.0/24"], rateLimit: null, version: token.version }));
+  is<string[] | null>()(token.allowedIps);
   is<Token>()(await api.call("/v1/api-tokens/update-permissions", token.id, { "invoices:read": false }));
   is<{ tokens: Token[]; next: string | null; position: string }>()(await api.call("/v1/api-tokens/read", { where: { name: ["like", "c"] }, orderBy: [["name", "desc"]] }));
   is<Token>()(await api.callNamed("/v1/api-tokens/set-enabled", { tokenId: token.id, enabled: true }, { timeout: 5_000 }));
@@ -61,6 +63,8 @@ export async function calls() {
   api.call("/v1/api-tokens/set-enabled", token.id);
   // @ts-expect-error on is a boolean
   api.call("/v1/api-tokens/set-enabled", token.id, "on");
+  // @ts-expect-error a name cannot be taken away
+  api.call("/v1/api-tokens/update", token.id, { name: null });
   // @ts-expect-error there is no such param
   api.call("/v1/session/read", 1);
   // @ts-expect-error there is no such order

@@ -177,6 +177,26 @@ test("what differs from before, as far as that is known", () => {
   assert.equal(detailOf(entry("permissions-changed", { permissions: {} }), null), "now none");
 });
 
+test("what differs of a token, or how it is where it is not known how it was", () => {
+  const token = (more) => ({ id: "t", name: "ci", permissions: {}, effectivePermissions: [], expiresAt: null, allowedIps: null, rateLimit: null, ...more });
+  const bounds = { expiresAt: "2030-01-01T12:00:00Z", allowedIps: ["192.0.2.7", "2001:db8::/32"], rateLimit: { requests: 100, window: 60 } };
+  const created = entry("created", { token: token({ allowedIps: ["192.0.2.7"] }) });
+  const given = entry("permissions-changed", { permissions: { a: true }, effectivePermissions: ["a"] });
+  const renamed = entry("updated", { token: token({ name: "cd", allowedIps: ["192.0.2.7"], permissions: { a: true } }) });
+  const bounded = entry("updated", { token: token({ name: "cd", ...bounds }) });
+  const freed = entry("updated", { token: token({ name: "cd" }) });
+  const before = heldBefore([freed, bounded, renamed, given, created]);
+  const detail = (change) => detailOf(change, before.get(change) ?? null);
+  assert.equal(detail(created), "without permissions, from 192.0.2.7");
+  assert.equal(detail(given), "a given");
+  assert.equal(detail(renamed), "renamed from \u2068ci\u2069 to \u2068cd\u2069");
+  assert.match(detail(bounded), /^now until 1 Jan 2030, .+, now from 192\.0\.2\.7, 2001:db8::\/32, now 100 requests in 60 s$/);
+  assert.equal(detail(freed), "now without an end, now from anywhere, now without a rate limit");
+  assert.match(detailOf(bounded, null), /^now \u2068cd\u2069, until 1 Jan 2030, .+, from 192\.0\.2\.7, 2001:db8::\/32, 100 requests in 60 s$/);
+  assert.equal(detailOf(freed, heldBefore([freed, given]).get(freed)), "now \u2068cd\u2069", "permissions alone are not all");
+  assert.deepEqual([titleOf(freed).kind, titleOf(freed).title], ["updated", "Changed"]);
+});
+
 test("titles, also of what is not known yet, and what a filter looks through", () => {
   assert.deepEqual(["created", "deleted", "permissions-changed", "updated", "renamed"].map((what) => titleOf(entry(what, {})).title), ["Created", "Deleted", "Permissions", "Changed", "Changed"]);
   assert.equal(titleOf(entry("enabled-changed", { enabled: false })).title, "Switched off");

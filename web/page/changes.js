@@ -5,13 +5,15 @@ import { permissionChanges, when } from "./words.js";
 /** @typedef {import("./feed.js").Entry} Entry */
 /** A sentence's parts: what somebody named stands apart, as it may be written in another direction.
  * @typedef {(string | { name: string })[]} Words */
-/** What a subject had before a change. @typedef {{ permissions: Record<string, any>, effectivePermissions?: string[] }} Held */
+/** What bounds a token. @typedef {{ expiresAt?: string | null, allowedIps?: string[] | null, rateLimit?: import("../client.js").RateLimit | null }} Bounds */
+/** What a subject had before a change. Without a name little is known of it.
+ * @typedef {{ permissions: Record<string, any>, effectivePermissions?: string[], name?: string } & Bounds} Held */
 /** Who looks at it. @typedef {{ userId?: string, sessionId?: string | null, nameOf: (tokenId: string) => string | undefined }} Viewer */
 
 const NAMED = 10; // permissions that are named; the rest is counted
 
 /** The kinds to choose from, by what the filter calls them. @type {Record<string, string>} */
-export const KINDS = { "": "All changes", created: "Created", deleted: "Deleted", enabled: "Switched on or off", permissions: "Permissions" };
+export const KINDS = { "": "All changes", created: "Created", deleted: "Deleted", enabled: "Switched on or off", permissions: "Permissions", updated: "Other changes" };
 
 /** @param {Entry} entry @returns {{ kind: string, title: string, look: "good" | "wait" | "bad" | "" }} */
 export function titleOf({ method, params }) {
@@ -21,6 +23,7 @@ export function titleOf({ method, params }) {
     case "/v1/api-tokens/enabled-changed":
       return { kind: "enabled", title: params.enabled ? "Switched on" : "Switched off", look: params.enabled ? "good" : "wait" };
     case "/v1/api-tokens/permissions-changed": return { kind: "permissions", title: "Permissions", look: "" };
+    case "/v1/api-tokens/updated": return { kind: "updated", title: "Changed", look: "" };
     case "/v1/session/permissions-changed": return { kind: "permissions", title: "Your permissions", look: "" };
     default: return { kind: "", title: "Changed", look: "" };
   }
@@ -29,18 +32,44 @@ export function titleOf({ method, params }) {
 /** What there is to say of it beside its title. @param {Entry} entry @param {Held | null} before as far as that is known
  * @param {number} [most] permissions that are named */
 export function detailOf({ method, params }, before, most = NAMED) {
-  const { permissions, effectivePermissions = [], expiresAt } = params.token ?? params;
+  const { permissions, effectivePermissions } = params.token ?? params;
   if (!permissions) return "";
-  const idle = Object.keys(permissions).filter((id) => !effectivePermissions.includes(id));
-  const all = listed(Object.keys(permissions).sort().map((id) => (idle.includes(id) ? `${id} (no effect: not held)` : id)), most);
-  if (method === "/v1/api-tokens/created") return `${all ? `with ${all}` : "without permissions"}${expiresAt ? `, until ${when(expiresAt)}` : ""}`;
+  const isIdle = (/** @type {string} */ id) => effectivePermissions !== undefined && !effectivePermissions.includes(id); // a user's own are none
+  const all = listed(Object.keys(permissions).sort().map((id) => (isIdle(id) ? `${id} (no effect: not held)` : id)), most);
+  if (method === "/v1/api-tokens/created") return [all ? `with ${all}` : "without permissions", ...boundsOf(params.token)].join(", ");
+  if (method === "/v1/api-tokens/updated") return updateOf(params.token, before).join(", ");
   const changes = before ? permissionChanges(before.permissions, permissions) : [];
-  const effects = before ? effectChanges(before.effectivePermissions ?? [], effectivePermissions) : [];
+  const effects = before ? effectChanges(before.effectivePermissions ?? [], effectivePermissions ?? []) : [];
   return listed(changes.length ? changes : effects, most) || (all ? `now ${all}` : "now none");
 }
 
 /** @param {string[]} texts @param {number} most */
 const listed = (texts, most) => texts.slice(0, most).join(", ") + (texts.length > most ? ` and ${texts.length - most} more` : "");
+
+/** What bounds a token, in words. @param {Bounds} token */
+const boundsOf = (token) => Object.values(boundWords(token)).filter(({ isBound }) => isBound).map(({ text }) => text);
+
+/** @param {Bounds} token @returns {Record<string, { isBound: boolean, text: string }>} */
+function boundWords({ expiresAt, allowedIps, rateLimit }) {
+  const word = (/** @type {any} */ value, /** @type {() => string} */ bound, /** @type {string} */ free) => ({ isBound: Boolean(value), text: value ? bound() : free });
+  return {
+    expiresAt: word(expiresAt, () => `until ${when(/** @type {string} */ (expiresAt))}`, "without an end"),
+    allowedIps: word(allowedIps, () => `from ${listed(allowedIps ?? [], NAMED)}`, "from anywhere"),
+    rateLimit: word(rateLimit, () => `${rateLimit?.requests} requests in ${rateLimit?.window} s`, "without a rate limit"),
+  };
+}
+
+/** What is different about a token, or how it is now where it is not known how it was. @param {any} token @param {Held | null} before */
+function updateOf(token, before) {
+  const words = boundWords(token);
+  if (before?.name === undefined) return [`now ${isolated(token.name)}`, ...boundsOf(token)];
+  const were = boundWords(before);
+  const changed = Object.keys(words).filter((member) => words[member].text !== were[member].text);
+  return [...(token.name === before.name ? [] : [`renamed from ${isolated(before.name)} to ${isolated(token.name)}`]), ...changed.map((member) => `now ${words[member].text}`)];
+}
+
+/** What somebody named, which may be written in another direction. @param {string} name */
+const isolated = (name) => `\u2068${name}\u2069`;
 
 /** A token's permissions have an effect while its owner holds them. @param {string[]} before @param {string[]} after */
 function effectChanges(before, after) {
@@ -61,7 +90,7 @@ export function whoOf({ params: { by } }, { userId, sessionId, nameOf }) {
 /** How a token is recognised whose name is not known. @param {string} id */
 export const prefixOf = (id) => `twt_${id}…`;
 
-/** What was known before each change of permissions, as far as the entries tell it. @param {readonly Entry[]} entries newest first
+/** What was known of the subject before each change, as far as the entries tell it. @param {readonly Entry[]} entries newest first
  * @returns {Map<Entry, Held>} */
 export function heldBefore(entries) {
   const before = new Map(), now = new Map();
@@ -69,7 +98,7 @@ export function heldBefore(entries) {
     const held = entry.params.token ?? entry.params;
     if (!held.permissions) continue;
     if (now.has(entry.tokenId)) before.set(entry, now.get(entry.tokenId));
-    now.set(entry.tokenId, held);
+    now.set(entry.tokenId, { ...now.get(entry.tokenId), ...held });
   }
   return before;
 }
