@@ -98,10 +98,17 @@ func (c *change) own() (bounds, error) {
 	}
 	var token Token
 	found := c.Raw("SELECT * FROM api_tokens WHERE id = ? AND user_id = ?"+c.forUpdate(), c.by.Credential.ID, c.by.UserID).Scan(&token)
-	if found.Error == nil && found.RowsAffected == 0 {
-		return bounds{}, ErrUnauthorized
+	if found.Error != nil {
+		return bounds{}, found.Error
 	}
-	return token.bounds(), found.Error
+	own, replaced := token.bounds(), token.SecretNumber != c.by.SecretNumber
+	switch {
+	case found.RowsAffected == 0 || replaced && token.PreviousUntil == nil:
+		return bounds{}, ErrUnauthorized
+	case replaced && (own.expiresAt == nil || *own.expiresAt > *token.PreviousUntil): // he ends with his secret
+		own.expiresAt = token.PreviousUntil
+	}
+	return own, nil
 }
 
 // A token gives nothing that goes beyond itself: else one that was stolen could free itself of its end, its addresses and

@@ -161,14 +161,15 @@ func (c *change) stillGood() error {
 	return nil
 }
 
-// good refuses an actor whose credential has ended, or is a token that is not good from where he is.
+// good refuses an actor whose credential has ended, or is a token that is not good by his secret any more, or from where
+// he is.
 func (c *change) good(lock string) error {
-	query := goodSession
+	query, args := goodSession, []any{c.by.Credential.ID, c.now}
 	if c.by.Credential.Kind == KindToken {
-		query = goodToken
+		query, args = goodToken, append(args, c.by.SecretNumber, c.by.SecretNumber+1, c.now)
 	}
 	var allowed *Addresses
-	err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query+lock, c.by.Credential.ID, c.now).Scan(&allowed)
+	err := c.Statement.ConnPool.QueryRowContext(c.Statement.Context, query+lock, args...).Scan(&allowed)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !allowed.Contain(c.by.From) {
 		err = ErrUnauthorized
 	}
@@ -177,7 +178,8 @@ func (c *change) good(lock string) error {
 
 const (
 	goodSession = "SELECT NULL FROM sessions c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.expires_at > ?"
-	goodToken   = "SELECT c.allowed_ips FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled WHERE c.id = ? AND c.enabled AND (c.expires_at IS NULL OR c.expires_at > ?)"
+	goodToken   = `SELECT c.allowed_ips FROM api_tokens c JOIN users u ON u.id = c.user_id AND u.enabled
+		WHERE c.id = ? AND c.enabled AND (c.expires_at IS NULL OR c.expires_at > ?) AND (c.secret_number = ? OR c.secret_number = ? AND c.previous_until > ?)`
 )
 
 // ends notes that the change is about to end a session, token or user. Where that is the actor's own, stillGood could not

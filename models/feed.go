@@ -30,6 +30,7 @@ const (
 	UserCreated    = "$/user-created"  // position 1 of every feed, so that a position always names an event
 	SessionEnded   = "$/session-ended" // params: SessionEndedParams
 	UserEnded      = "$/user-ended"    // params: UserEndedParams
+	TokenRotated   = "$/token-rotated" // params: TokenRotatedParams; clients are told TokenUpdated
 )
 
 // Params of events, beside position, time and by.
@@ -67,6 +68,12 @@ type (
 	SessionEndedParams struct {
 		SessionID string `json:"sessionId"`
 		Reason    string `json:"reason"`
+	}
+	// TokenRotatedParams are those of TokenRotated.
+	TokenRotatedParams struct {
+		TokenID       string `json:"tokenId"`
+		SecretNumber  int64  `json:"secretNumber"`  // of the new secret
+		PreviousUntil *Time  `json:"previousUntil"` // when the one before it ends; nil if it has
 	}
 	// UserEndedParams are those of UserEnded.
 	UserEndedParams struct {

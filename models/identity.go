@@ -95,7 +95,10 @@ type Identity struct {
 	Permissions PermissionSet // effective: of a session the user's, of a token those that both have
 	ExpiresAt   *Time
 	From        netip.Addr // where the caller is; the zero value where that is not known
-	Position    Position   // the facts are at least as new as this position of the user's feed
+	// By which of a token's secrets the caller came, and when that one ends where it has been replaced.
+	SecretNumber int64
+	SecretUntil  *Time
+	Position     Position // the facts are at least as new as this position of the user's feed
 }
 
 // Has reports whether the caller effectively holds a permission.
@@ -123,6 +126,21 @@ func (id *Identity) Until(expiresAt *Time) *Identity {
 	return &changed
 }
 
+// Replaced returns the identity with an end of the secret that it came by.
+func (id *Identity) Replaced(until *Time) *Identity {
+	changed := *id
+	changed.SecretUntil = until
+	return &changed
+}
+
+// End returns when the credential ends by itself, nil for never, and why.
+func (id *Identity) End() (at *Time, reason string) {
+	if id.SecretUntil != nil && (id.ExpiresAt == nil || *id.SecretUntil < *id.ExpiresAt) {
+		return id.SecretUntil, ReasonTokenRotated
+	}
+	return id.ExpiresAt, ReasonExpired
+}
+
 // credentialRow is what Authenticate reads of a session or token, its user and his feed, in one statement.
 type credentialRow struct {
 	ID, UserID, Username string
@@ -130,16 +148,32 @@ type credentialRow struct {
 	Enabled              bool
 	ExpiresAt            *Time
 	AllowedIPs           *Addresses `gorm:"column:allowed_ips"`
+	SecretNumber         int64
+	PreviousHash         []byte
+	PreviousUntil        *Time
 	Number               int64
 	ChangeID             string
 }
 
 const (
-	selectToken = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, c.allowed_ips, f.position AS number, f.change_id
+	selectToken = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, c.allowed_ips,
+			c.secret_number, c.previous_hash, c.previous_until, f.position AS number, f.change_id
 		FROM api_tokens c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
 	selectSession = `SELECT c.id, c.user_id, u.username, c.hash, u.enabled, c.expires_at, f.position AS number, f.change_id
 		FROM sessions c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.id = ?`
 )
+
+// shown reports whether a hash is that of the credential's secret, or of the one that it replaced if that is still good:
+// which one, and when it ends if it is the latter.
+func (r *credentialRow) shown(hash []byte, now Time) (number int64, until *Time, same bool) {
+	if subtle.ConstantTimeCompare(r.Hash, hash) == 1 {
+		return r.SecretNumber, nil, true
+	}
+	if r.PreviousUntil != nil && *r.PreviousUntil > now && subtle.ConstantTimeCompare(r.PreviousHash, hash) == 1 {
+		return r.SecretNumber - 1, r.PreviousUntil, true
+	}
+	return 0, nil, false
+}
 
 // Authenticate returns the identity of whoever shows the credential at an address ("" where that is not known, which no
 // token with allowed addresses is good from), or ErrUnauthorized for every kind of bad one. The position is read before
@@ -160,13 +194,13 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 	}
 	now := s.now()
 	from, _ := netip.ParseAddr(address)
-	same := subtle.ConstantTimeCompare(row.Hash, s.key.mac(credential)) == 1
+	number, until, same := row.shown(s.key.mac(credential), now)
 	if !same || !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now || !row.AllowedIPs.Contain(from) {
 		return nil, ErrUnauthorized
 	}
 	identity := &Identity{
 		UserID: row.UserID, Username: row.Username, Credential: Credential{kind, id},
-		ExpiresAt: row.ExpiresAt, From: from, Position: Position{row.Number, row.ChangeID},
+		ExpiresAt: row.ExpiresAt, From: from, SecretNumber: number, SecretUntil: until, Position: Position{row.Number, row.ChangeID},
 	}
 	var err error
 	identity.Permissions, err = effective(db, row.UserID, identity.Credential)

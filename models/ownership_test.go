@@ -54,6 +54,12 @@ func callsOfToken(ctx context.Context, store *models.Store, version int64) map[s
 			_, err := store.UpdateToken(ctx, by, id, models.TokenChanges{Version: &wrong})
 			return err
 		},
+		"RotateToken": func(by models.Actor, id string) error {
+			return third(store.RotateToken(ctx, by, id, models.RotateOptions{}))
+		},
+		"RotateToken with an old version": func(by models.Actor, id string) error {
+			return third(store.RotateToken(ctx, by, id, models.RotateOptions{Version: &wrong}))
+		},
 		"GetTokenPermissions": func(by models.Actor, id string) error {
 			_, err := store.GetTokenPermissions(ctx, by.Identity, id)
 			return err

@@ -182,6 +182,13 @@ func TestNoSecretInTheDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			add("token", secret)
+			for i := range 2 { // the database holds something of the last two secrets
+				_, secret, err := s.RotateToken(t.Context(), again(admin), token.ID, models.RotateOptions{Overlap: 60})
+				if err != nil {
+					t.Fatal(err)
+				}
+				add(fmt.Sprint("secret of the token after rotation ", i), secret)
+			}
 			if _, err := s.SetTokenEnabled(t.Context(), again(admin), token.ID, false, models.ChangeOptions{}); err != nil {
 				t.Error(err)
 			}

@@ -33,6 +33,12 @@ func lateChanges(ctx context.Context, store *models.Store, boss models.Actor, to
 		"shut his token out": func(by models.Actor) error {
 			return second(store.UpdateToken(ctx, by, tokenID, models.TokenChanges{AllowedIPs: given(models.Addresses{netip.MustParsePrefix("203.0.113.1/32")})}))
 		},
+		"rotate his token": func(by models.Actor) error {
+			return third(store.RotateToken(ctx, by, tokenID, models.RotateOptions{}))
+		},
+		"rotate his token, with an overlap": func(by models.Actor) error {
+			return third(store.RotateToken(ctx, by, tokenID, models.RotateOptions{Overlap: 60}))
+		},
 		"disable his token": func(by models.Actor) error {
 			return second(store.SetTokenEnabled(ctx, by, tokenID, false, models.ChangeOptions{}))
 		},

@@ -30,6 +30,9 @@ type Token struct {
 	RateLimit            *RateLimit    `gorm:"-" json:"rateLimit" doc:"how often it may be used, for the services that verify it; null: without a limit"`
 	RateRequests         *int64        `json:"-"`
 	RateWindow           *int64        `json:"-"`
+	SecretNumber         int64         `json:"-"` // of the present secret, counted from 1
+	PreviousHash         []byte        `json:"-"` // of the secret before that, while it is good
+	PreviousUntil        *Time         `json:"-"` // when that ends
 	LastUsedAt           *Time         `json:"lastUsedAt"`
 }
 
@@ -94,7 +97,7 @@ func (s *Store) CreateToken(ctx context.Context, by Actor, name string, o Create
 		secret = mintCredential(prefixToken, id)
 		token = &Token{
 			ID: id, UserID: by.UserID, Name: name, NameFolded: fold(name), Hash: s.key.mac(secret), Enabled: true,
-			Version: 1, CreatedAt: c.now, UpdatedAt: c.now,
+			SecretNumber: 1, Version: 1, CreatedAt: c.now, UpdatedAt: c.now,
 		}
 		token.setBounds(given)
 		if err := c.Create(token).Error; err != nil {

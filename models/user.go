@@ -30,6 +30,7 @@ const (
 	ReasonTokenDeleted      = "token-deleted"
 	ReasonTokenDisabled     = "token-disabled"
 	ReasonAddressNotAllowed = "address-not-allowed"
+	ReasonTokenRotated      = "token-rotated"
 	ReasonUserDeleted       = "user-deleted"
 	ReasonUserDisabled      = "user-disabled"
 	ReasonExpired           = "expired"

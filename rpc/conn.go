@@ -85,7 +85,7 @@ type (
 		Position models.Position `json:"position"`
 		Time     models.Time     `json:"time"`
 		By       *models.By      `json:"by" doc:"who made the change; null for nobody, as when a time is over"`
-		Reason   string          `json:"reason" enum:"signed-out,password-changed,session-deleted,token-deleted,token-disabled,address-not-allowed,user-deleted,user-disabled,expired"`
+		Reason   string          `json:"reason" enum:"signed-out,password-changed,session-deleted,token-deleted,token-disabled,token-rotated,address-not-allowed,user-deleted,user-disabled,expired"`
 	}
 )
 
@@ -261,7 +261,7 @@ func (c *Conn) awaitEnd() {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
-	if at := c.who.Load().ExpiresAt; at != nil {
+	if at, _ := c.who.Load().End(); at != nil {
 		c.expiry = time.AfterFunc(time.Until(at.Std()), c.expire)
 	}
 }
@@ -270,12 +270,12 @@ func (c *Conn) awaitEnd() {
 func (c *Conn) expire() {
 	c.feed.mu.Lock()
 	defer c.feed.mu.Unlock()
-	switch at := c.who.Load().ExpiresAt; {
+	switch at, reason := c.who.Load().End(); {
 	case at == nil:
 	case time.Now().Before(at.Std()): // it was moved when the timer had gone off
 		c.awaitEnd()
 	default:
-		c.end(models.ReasonExpired, nil)
+		c.end(reason, nil)
 	}
 }
 

@@ -77,6 +77,11 @@ func (c *Conn) ownToken(d *delivery, who *caller, news bool) {
 		if news && e.Decode(&p) == nil {
 			c.bound(p.Token, e)
 		}
+	case models.TokenRotated:
+		var p models.TokenRotatedParams
+		if news && e.Decode(&p) == nil {
+			c.rotated(p, e)
+		}
 	case models.TokenDeleted:
 		if news {
 			c.end(models.ReasonTokenDeleted, e)
@@ -109,4 +114,18 @@ func (c *Conn) bound(token *models.Token, e *models.Event) {
 	}
 	c.who.Store(newCaller(who.Until(token.ExpiresAt)))
 	c.awaitEnd()
+}
+
+// rotated applies that the connection's own token has a new secret. Who came by the one that it replaces ends with that
+// one, and who came by an older one ends now.
+func (c *Conn) rotated(p models.TokenRotatedParams, e *models.Event) {
+	who := c.who.Load()
+	switch {
+	case who.SecretNumber >= p.SecretNumber:
+	case who.SecretNumber == p.SecretNumber-1 && p.PreviousUntil != nil:
+		c.who.Store(newCaller(who.Replaced(p.PreviousUntil)))
+		c.awaitEnd()
+	default:
+		c.end(models.ReasonTokenRotated, e)
+	}
 }

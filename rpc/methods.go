@@ -19,6 +19,7 @@ func (s *Service) table() []*method {
 		define("/v1/api-tokens/get-connections", ownTokens, "Tells how many connections a token holds open on the server process that is asked.", s.getTokenConnections),
 		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
 		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens).or(CodeNotFound, noSuchRow),
+		define("/v1/api-tokens/rotate", ownTokens, "Gives a token a new secret. The answer has it, the only time that it is shown.", s.rotateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/update", ownTokens, "Changes a token's name, its end, where it is good from, and its rate limit.", s.updateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
@@ -125,6 +126,10 @@ type (
 		Permissions models.Grants        `json:"permissions" doc:"which are given; the method says what becomes of the others"`
 		Options     models.ChangeOptions `json:"options,omitzero" doc:"a condition on the token as it is"`
 	}
+	rotateToken struct {
+		TokenID string               `json:"tokenId" doc:"the id of one of the caller's tokens"`
+		Options models.RotateOptions `json:"options,omitzero" doc:"how long the old secret stays good, and a condition on the token as it is"`
+	}
 	updateToken struct {
 		TokenID string              `json:"tokenId" doc:"the id of one of the caller's tokens"`
 		Changes models.TokenChanges `json:"changes" doc:"what is to be different; what is left out stays, and null takes away"`
@@ -205,6 +210,11 @@ func (s *Service) getTokenPermissions(ctx context.Context, c *Call, p tokenID) (
 
 func (s *Service) readTokens(ctx context.Context, c *Call, p readTokens) (models.Tokens, error) {
 	return s.store.ReadTokens(ctx, c.caller.Identity, p.Options)
+}
+
+func (s *Service) rotateToken(ctx context.Context, c *Call, p rotateToken) (NewToken, error) {
+	token, secret, err := s.store.RotateToken(ctx, c.actor(), p.TokenID, p.Options)
+	return NewToken{token, secret.Reveal()}, err
 }
 
 func (s *Service) setTokenEnabled(ctx context.Context, c *Call, p setTokenEnabled) (*models.Token, error) {

@@ -28,7 +28,7 @@ type eventParams struct {
 // notifications lists what is pushed, for the OpenRPC document (as x-notifications, for which OpenRPC 1.3 has no place).
 var notifications = []notification{
 	{models.TokenCreated, "A token of one's own was created.", reflect.TypeFor[models.TokenCreatedParams]()},
-	{models.TokenUpdated, "A token of one's own was changed in what the others do not tell of: its name, its end, where it is good from, its rate limit.", reflect.TypeFor[models.TokenUpdatedParams]()},
+	{models.TokenUpdated, "A token of one's own was changed in what the others do not tell of: its name, its end, where it is good from, its rate limit, its secret.", reflect.TypeFor[models.TokenUpdatedParams]()},
 	{models.TokenDeleted, "A token of one's own was deleted.", reflect.TypeFor[models.TokenDeletedParams]()},
 	{models.TokenEnabledChanged, "A token of one's own was switched on or off.", reflect.TypeFor[models.TokenEnabledChangedParams]()},
 	{models.TokenPermissionsChanged, "What a token of one's own was given, or effectively has, changed.", reflect.TypeFor[models.TokenPermissionsChangedParams]()},

@@ -147,7 +147,7 @@ func TestDocumentedSecrets(t *testing.T) {
 	}
 	slices.Sort(secrets)
 	want := []string{
-		"/v1/api-tokens/create result.token", "/v1/session/set-password current (write only)", "/v1/session/set-password new (write only)",
+		"/v1/api-tokens/create result.token", "/v1/api-tokens/rotate result.token", "/v1/session/set-password current (write only)", "/v1/session/set-password new (write only)",
 		"/v1/session/sign-in password (write only)", "/v1/session/sign-in result.session", "/v1/users/create options.password (write only)",
 		"/v1/users/set-password password (write only)",
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +30,7 @@ import (
 //	@dial c token <secret>                  connects and leaves ready to the transcript
 //	@expires when 1500ms                    sets <when> to that long from now
 //	@after <a> <b>                          holds that b is not before a
+//	@secret name text                       sets <name> to a text
 //	@hour first                             the clock goes on past the next full hour, which is <first>
 //	@prune 200h                             the clock goes on so far, and what is past its time is deleted
 //	a--> message                            sent by a
@@ -61,30 +61,6 @@ func TestTranscripts(t *testing.T) {
 			})
 		})
 	}
-}
-
-// clock never gives the same millisecond twice, so that "newest first" is one order, and can be put forward.
-type clock struct {
-	mu   sync.Mutex
-	last time.Time
-	add  time.Duration
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now().Add(c.add)
-	if now.Sub(c.last) < time.Millisecond {
-		now = c.last.Add(time.Millisecond)
-	}
-	c.last = now
-	return now
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.add += d
 }
 
 // player plays a transcript.
@@ -193,6 +169,8 @@ func (p *player) directive(words []string) {
 		if words[2] < words[1] {
 			p.t.Errorf("%s: %s is before %s", p.place, words[2], words[1])
 		}
+	case len(words) == 3 && words[0] == "@secret":
+		p.vars[words[1]] = words[2]
 	case len(words) == 2 && words[0] == "@hour":
 		now := p.clock.now()
 		full := now.Truncate(time.Hour).Add(time.Hour)
