@@ -46,7 +46,7 @@ export interface Token {
   /** For the services that verify it; null: without a limit. */
   rateLimit: RateLimit | null;
   lastUsedAt: string | null;
-  /** The secret: only in the result of create, and never to be had again. */
+  /** The secret: only in the results of create and rotate, and never to be had again. */
   token?: string;
 }
 
@@ -192,6 +192,7 @@ export interface Methods {
   "/v1/api-tokens/get-connections": (tokenId: string) => { connections: number };
   "/v1/api-tokens/get-permissions": (tokenId: string) => (Permission & { enabled: boolean })[];
   "/v1/api-tokens/read": (options?: TokensOptions) => { tokens: Token[]; next: string | null; position: string };
+  "/v1/api-tokens/rotate": (tokenId: string, options?: { overlap?: number; version?: number }) => Token & { token: string };
   "/v1/api-tokens/set-enabled": (tokenId: string, enabled: boolean, options?: { version?: number }) => Token;
   "/v1/api-tokens/set-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
   "/v1/api-tokens/update": (tokenId: string, changes: { name?: string; version?: number } & Bounds) => Token;

@@ -48,6 +48,7 @@ export async function calls() {
   is<Token>()(await api.call("/v1/api-tokens/set-enabled", token.id, false, { version: token.version }));
   is<Token>()(await api.call("/v1/api-tokens/update", token.id, { name: "cd", allowedIps: ["192.0.2.0/24"], rateLimit: null, version: token.version }));
   is<string[] | null>()(token.allowedIps);
+  is<Token & { token: string }>()(await api.call("/v1/api-tokens/rotate", token.id, { overlap: 60 }));
   is<Token>()(await api.call("/v1/api-tokens/update-permissions", token.id, { "invoices:read": false }));
   is<{ tokens: Token[]; next: string | null; position: string }>()(await api.call("/v1/api-tokens/read", { where: { name: ["like", "c"] }, orderBy: [["name", "desc"]] }));
   is<Token>()(await api.callNamed("/v1/api-tokens/set-enabled", { tokenId: token.id, enabled: true }, { timeout: 5_000 }));

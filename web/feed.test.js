@@ -185,13 +185,15 @@ test("what differs of a token, or how it is where it is not known how it was", (
   const renamed = entry("updated", { token: token({ name: "cd", allowedIps: ["192.0.2.7"], permissions: { a: true } }) });
   const bounded = entry("updated", { token: token({ name: "cd", ...bounds }) });
   const freed = entry("updated", { token: token({ name: "cd" }) });
-  const before = heldBefore([freed, bounded, renamed, given, created]);
+  const rotated = entry("updated", { token: token({ name: "cd" }) });
+  const before = heldBefore([rotated, freed, bounded, renamed, given, created]);
   const detail = (change) => detailOf(change, before.get(change) ?? null);
   assert.equal(detail(created), "without permissions, from 192.0.2.7");
   assert.equal(detail(given), "a given");
   assert.equal(detail(renamed), "renamed from \u2068ci\u2069 to \u2068cd\u2069");
   assert.match(detail(bounded), /^now until 1 Jan 2030, .+, now from 192\.0\.2\.7, 2001:db8::\/32, now 100 requests in 60 s$/);
   assert.equal(detail(freed), "now without an end, now from anywhere, now without a rate limit");
+  assert.equal(detail(rotated), "a new secret");
   assert.match(detailOf(bounded, null), /^now \u2068cd\u2069, until 1 Jan 2030, .+, from 192\.0\.2\.7, 2001:db8::\/32, 100 requests in 60 s$/);
   assert.equal(detailOf(freed, heldBefore([freed, given]).get(freed)), "now \u2068cd\u2069", "permissions alone are not all");
   assert.deepEqual([titleOf(freed).kind, titleOf(freed).title], ["updated", "Changed"]);

@@ -65,7 +65,9 @@ function updateOf(token, before) {
   if (before?.name === undefined) return [`now ${isolated(token.name)}`, ...boundsOf(token)];
   const were = boundWords(before);
   const changed = Object.keys(words).filter((member) => words[member].text !== were[member].text);
-  return [...(token.name === before.name ? [] : [`renamed from ${isolated(before.name)} to ${isolated(token.name)}`]), ...changed.map((member) => `now ${words[member].text}`)];
+  const renamed = token.name === before.name ? [] : [`renamed from ${isolated(before.name)} to ${isolated(token.name)}`];
+  const all = [...renamed, ...changed.map((member) => `now ${words[member].text}`)];
+  return all.length ? all : ["a new secret"]; // all else that an update changes is to be seen
 }
 
 /** What somebody named, which may be written in another direction. @param {string} name */
