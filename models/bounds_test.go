@@ -194,6 +194,52 @@ func wantNarrow(t *testing.T, events []models.Event, tokenID string, by models.A
 	}
 }
 
+// A token switches another one on while it is itself made narrower than that. After that it does not any more.
+func TestNothingEnabledBeyondBoundsUnderRaces(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		store, admin := open(t, url)
+		ctx := t.Context()
+		_, secret, err := store.CreateToken(ctx, again(admin), "x", models.CreateTokenOptions{Permissions: models.Grants{models.PermissionManage: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, _, err := store.CreateToken(ctx, again(admin), "other", models.CreateTokenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		byToken := authenticate(t, store, secret)
+		bound := func(rate models.Optional[models.RateLimit]) {
+			oneOf(t, second(store.UpdateToken(ctx, again(admin), byToken.Credential.ID, models.TokenChanges{RateLimit: rate})))
+		}
+		for round := range rounds(10) {
+			last := allEvents(t, store, admin.UserID)
+			together(func() {
+				for n := range 100 {
+					err := second(store.SetTokenEnabled(ctx, again(byToken), other.ID, n%2 == 1, models.ChangeOptions{}))
+					if oneOf(t, err, models.Forbidden); err != nil {
+						return
+					}
+				}
+			}, func() { bound(given(models.RateLimit{Requests: 1, Window: 1})) })
+			narrow := false
+			for _, e := range allEvents(t, store, admin.UserID)[len(last):] {
+				var p models.TokenEnabledChangedParams
+				if err := e.Decode(&p); err != nil {
+					t.Fatal(err)
+				}
+				narrow = narrow || e.Method == models.TokenUpdated
+				if narrow && p.Enabled {
+					t.Fatalf("round %d: position %d switches on what goes beyond who does it: %s", round, e.Position, e.Params)
+				}
+			}
+			if !narrow {
+				t.Error("it was never narrowed")
+			}
+			bound(null[models.RateLimit]())
+		}
+	})
+}
+
 // A token with an end makes nothing that outlives it, be it made anew, changed, switched on or given something.
 func TestNothingOutlivesTheTokenThatMakesIt(t *testing.T) {
 	modelstest.Each(t, func(t *testing.T, url string) {

@@ -172,6 +172,28 @@ func secretsIn(whole map[string]any, path string, schema map[string]any) (found 
 	return found
 }
 
+// TestDocumentedNulls: what a change takes away when it is null, and what cannot be taken away.
+func TestDocumentedNulls(t *testing.T) {
+	whole, methods := document(t)
+	properties := follow(whole, methods["/v1/api-tokens/update"].Params[1].Schema)["properties"].(map[string]any)
+	var nullable []string
+	for name, property := range properties {
+		for at := property.(map[string]any); at != nil; {
+			if at["oneOf"] != nil {
+				nullable = append(nullable, name)
+			}
+			all, _ := at["allOf"].([]any)
+			if at = nil; len(all) == 1 {
+				at = all[0].(map[string]any)
+			}
+		}
+	}
+	slices.Sort(nullable)
+	if want := []string{"allowedIps", "expiresAt", "rateLimit"}; !slices.Equal(nullable, want) || len(properties) != 5 {
+		t.Errorf("%q of %d can be null, want %q of 5", nullable, len(properties), want)
+	}
+}
+
 // TestDocumentedAccess has an example of each kind of access.
 func TestDocumentedAccess(t *testing.T) {
 	_, methods := document(t)
