@@ -268,3 +268,10 @@ test("how long ago", () => {
   assert.deepEqual([-5, 0, 9, 10, 59, 60, 3_599, 3_600, 86_400, 200_000].map(of),
     ["just now", "just now", "just now", "10 seconds ago", "59 seconds ago", "1 minute ago", "59 minutes ago", "1 hour ago", "1 day ago", "2 days ago"]);
 });
+
+test("what has no effect is said of a token, never of a user", () => {
+  const entry = (method, params) => ({ method: `/v1/${method}`, params });
+  const token = { tokenId: "t1", permissions: { a: true, b: true }, effectivePermissions: ["a"] };
+  assert.equal(detailOf(entry("api-tokens/permissions-changed", token), null), "now a, b (no effect: not held)");
+  assert.equal(detailOf(entry("session/permissions-changed", { permissions: { a: true } }), null), "now a");
+});
