@@ -117,15 +117,13 @@ func (c *Conn) bound(token *models.Token, e *models.Event) {
 }
 
 // rotated applies that the connection's own token has a new secret. Who came by the one that it replaces ends with that
-// one, and who came by an older one ends now.
+// one, and who came by an older one ends now. To who came by the new one it is no news.
 func (c *Conn) rotated(p models.TokenRotatedParams, e *models.Event) {
 	who := c.who.Load()
-	switch {
-	case who.SecretNumber >= p.SecretNumber:
-	case who.SecretNumber == p.SecretNumber-1 && p.PreviousUntil != nil:
-		c.who.Store(newCaller(who.Replaced(p.PreviousUntil)))
-		c.awaitEnd()
-	default:
+	if who.SecretNumber != p.SecretNumber-1 || p.PreviousUntil == nil {
 		c.end(models.ReasonTokenRotated, e)
+		return
 	}
+	c.who.Store(newCaller(who.Replaced(p.PreviousUntil)))
+	c.awaitEnd()
 }
