@@ -10,9 +10,8 @@ import { withoutSecrets } from "./redact.js";
 import { Suggestions } from "./suggestions.js";
 import { Tabs } from "./tabs.js";
 import { View } from "./view.js";
-import { count, problemOf } from "./words.js";
+import { count } from "./words.js";
 
-const RETRY_MS = 5_000; // after a read that failed
 const OF_A_METHOD = ["docs", "code"]; // tabs
 
 /** @typedef {import("./methods.js").Method} Method */
@@ -35,20 +34,10 @@ class ConsoleView extends View {
 
   show() {
     this.append(this.heading("Console"), this.#status, this.#body);
-    this.#read();
-  }
-
-  async #read() {
-    try {
+    this.attempt(this.#status, async () => {
       this.#doc = await this.app.api.call("rpc.discover");
-    } catch (error) {
-      if (this.signal.aborted) return;
-      setText(this.#status, `${problemOf(error)} Trying again…`);
-      await this.app.api.connect().catch(() => {});
-      if (!this.signal.aborted) setTimeout(() => this.signal.aborted || this.#read(), RETRY_MS);
-      return;
-    }
-    if (!this.signal.aborted) this.#make();
+      if (!this.signal.aborted) this.#make();
+    });
   }
 
   #make() {
@@ -59,7 +48,6 @@ class ConsoleView extends View {
     fill(this.#body, h("nav", { "aria-label": "Methods" }, this.#search, this.#found, this.#list), h("div", { class: "main" }, this.#pane, this.#tabs.element), suggestions.element);
     this.signal.addEventListener("abort", this.app.api.on("frame", (frame) => this.#frames.add(frame)), { once: true });
     this.hear("*", (name) => this.#hear(name));
-    this.#status.hidden = true;
     this.#body.hidden = false;
     this.#drawList();
     this.#choose();

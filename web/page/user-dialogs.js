@@ -100,7 +100,7 @@ export async function deleteUserDialog(app, { id, username, permissions }, delet
     title: `Delete “${username}”?`,
     body: [
       isMe && h("div", { class: "notice" }, h("p", null, "This is you. You are signed out at once, and cannot come back.")),
-      h("p", null, "It cannot be undone. Switching the user off does the same and can be taken back."),
+      h("p", null, "It cannot be undone. Switching the user off stops the same things from working, and can be taken back."),
       h("ul", { class: "facts", role: "list" }, sessions, h("li", null, "All of their tokens are deleted, and stop working at once."),
         h("li", null, `They hold ${count(Object.keys(permissions).length, "permission")}.`)),
     ],
