@@ -13,6 +13,7 @@ import (
 func TestViews(t *testing.T) {
 	s := serve(t, modelstest.SQLite(t))
 	s.fillIn()
+	s.reload() // or what has just been made is marked
 	for _, view := range []struct{ name, path, heading, ready string }{
 		{"tokens", "tokens", "API tokens", "document.querySelectorAll('.token').length === 7"},
 		{"activity", "activity", "Activity", "document.querySelectorAll('tw-activity time').length > 7"},
