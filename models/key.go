@@ -103,6 +103,7 @@ type meta struct {
 	Value string
 }
 
+// TableName is the table's name.
 func (meta) TableName() string { return "meta" }
 
 func (k Key) check() string {

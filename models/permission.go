@@ -39,6 +39,7 @@ type tokenPermission struct {
 	PermissionID string `gorm:"primaryKey"`
 }
 
+// TableName is the table's name.
 func (tokenPermission) TableName() string { return "api_token_permissions" }
 
 var builtins = []Permission{

@@ -104,10 +104,14 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 // Observe sets who is told of commits. It must be called before the first change.
 func (s *Store) Observe(o Observer) { s.observer = o }
 
+// nobody is told until there is an observer.
 type nobody struct{}
 
+// Committed tells nobody.
 func (nobody) Committed([]Event) {}
-func (nobody) InDoubt([]string)  {}
+
+// InDoubt tells nobody.
+func (nobody) InDoubt([]string) {}
 
 // Close ends the background work, writes what it still holds, and closes the database.
 func (s *Store) Close() error {
@@ -170,6 +174,7 @@ func decided(err error) bool {
 // inDoubt marks the error of a COMMIT that was sent and did not succeed: whether it took effect is not known.
 type inDoubt struct{ error }
 
+// Unwrap returns the error of the COMMIT.
 func (e inDoubt) Unwrap() error { return e.error }
 
 // once runs f in one transaction. The end of ctx ends the wait for a connection, and what is not committed by then. It does

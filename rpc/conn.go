@@ -36,6 +36,7 @@ type Refusal struct {
 	Reason string
 }
 
+// Error returns the reason.
 func (r *Refusal) Error() string { return r.Reason }
 
 // Conn is one connection: an identity that follows the feed, and an outbox.

@@ -219,7 +219,7 @@ func (b *browser) fits() {
 	b.t.Helper()
 	var wide []string
 	b.js(&wide, `document.documentElement.scrollWidth <= innerWidth ? [] : [...document.body.querySelectorAll("*")]
-		.filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("[role=group], pre, .scroll, nav"))
+		.filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("[role=group], pre, nav"))
 		.map((e) => e.outerHTML.slice(0, 120)).slice(0, 5).concat("the page is " + document.documentElement.scrollWidth + " of " + innerWidth)`)
 	if len(wide) > 0 {
 		b.t.Errorf("wider than the window: %s\n%s", strings.Join(wide, "\n"), b.picture())

@@ -62,7 +62,7 @@ async function settled(app, settle) {
 
 /** Where the problems of what belongs to an element are told: in the nearest that has a place for them, be it its form or its
  * dialog, or else over the page, where they move nothing. @param {Element | null} element @returns {Element} */
-export function problemPlace(element) {
+function problemPlace(element) {
   for (let around = element; around; around = around.parentElement) {
     const found = around.querySelector(":scope > .problem");
     if (found) return found;

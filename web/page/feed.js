@@ -6,6 +6,7 @@
  * a notification has overtaken it, it is asked for again. Positions are compared for equality only.
  */
 export const MAX_ENTRIES = 1_000; // in the page; older ones make way for new ones
+const KEYS_MAX = 3 * MAX_ENTRIES; // of what is shown and what is held, and then some: forgetting the rest takes a while
 const PAGE = 100; // events read at a time: the server's most
 const TRIES = 5; // to meet what was heard; it takes two at most, unless there are more changes than can be read
 const GONE = 410;
@@ -106,6 +107,7 @@ export class Feed {
       this.#held = newest([entry], this.#held);
       this.#heldCount++;
     } else this.#put([entry]);
+    if (this.#keys.size > KEYS_MAX) this.#keys = keysOf([...this.#held, ...this.#all]);
     this.#changed();
   }
 
@@ -129,10 +131,7 @@ export class Feed {
   }
 
   /** @param {Entry[]} entries newer than all */
-  #put(entries) {
-    this.#all = newest(entries, this.#all);
-    if (this.#keys.size > 2 * MAX_ENTRIES) this.#keys = keysOf([...this.#held, ...this.#all]);
-  }
+  #put(entries) { this.#all = newest(entries, this.#all); }
 }
 
 /** The rest of what was heard once an answer has been taken in, or null where the two do not meet.

@@ -11,7 +11,7 @@ const CREDENTIAL = /\b(tw[ts]_[0-9A-Za-z]+)_[0-9A-Za-z]{16,}(?:_[0-9A-Za-z]+)?/g
 const HIDDEN = "…";
 
 /** A text with its credentials cut to the part that is no secret. @param {string} text */
-export const withoutCredentials = (text) => text.replace(CREDENTIAL, `$1_${HIDDEN}`);
+const withoutCredentials = (text) => text.replace(CREDENTIAL, `$1_${HIDDEN}`);
 
 /** A call's params without their secrets. @param {any} params by position or by name @param {Method} method @param {Document} doc @returns {any} */
 export function withoutSecrets(params, method, doc) {

@@ -25,8 +25,8 @@ export class TokenRow {
       times: h("p", { class: "times quiet" }),
       state: h("span", { class: "badge", hidden: true }),
       text: h("span", { "aria-hidden": "true" }),
-      edit: button("Permissions", () => handlers.onEdit(this), { class: "small" }),
-      remove: button("Delete", () => handlers.onDelete(this), { class: "small" }),
+      edit: button("Permissions", () => this.isGone || handlers.onEdit(this), { class: "small" }),
+      remove: button("Delete", () => this.isGone || handlers.onDelete(this), { class: "small" }),
     });
     this.switch = h("button", { type: "button", class: "switch small", role: "switch", onclick: () => handlers.onSwitch(this) },
       h("span", { class: "knob", "aria-hidden": "true" }), parts.text);

@@ -1,6 +1,6 @@
 // The view of all users, for administrators. No notification tells of users, so it reads anew what may have changed.
 
-import { arrange, button, fill, h, setText } from "./dom.js";
+import { arrange, button, h, setText } from "./dom.js";
 import { act } from "./actions.js";
 import { choice, searchField, watchEnd } from "./lists.js";
 import { Pages } from "./pages.js";
