@@ -84,11 +84,14 @@ func (t *Token) setBounds(b bounds) {
 	}
 }
 
-func (t *Token) storedRate() *RateLimit {
-	if t.RateRequests == nil || t.RateWindow == nil {
+func (t *Token) storedRate() *RateLimit { return rateLimitOf(t.RateRequests, t.RateWindow) }
+
+// rateLimitOf returns a rate limit as it is stored.
+func rateLimitOf(requests, window *int64) *RateLimit {
+	if requests == nil || window == nil {
 		return nil
 	}
-	return &RateLimit{*t.RateRequests, *t.RateWindow}
+	return &RateLimit{*requests, *window}
 }
 
 // own returns the bounds of the credential that makes the change, whose row is held so that they stand. A session has none.

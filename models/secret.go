@@ -121,8 +121,10 @@ func fixedBase62(n *big.Int, digits int) string {
 
 // mac is what is stored of a credential: HMAC-SHA-256(key, SHA-256(secret)). The secret has 256 random bits, so that no
 // slow hash is needed; the key keeps a copy of the database from being of use.
-func (k Key) mac(s Secret) []byte {
-	digest := sha256.Sum256([]byte(s.Reveal()))
+func (k Key) mac(s Secret) []byte { return k.macDigest(DigestOf(s.Reveal())) }
+
+// macDigest is the same for whoever knows the digest only.
+func (k Key) macDigest(digest Digest) []byte {
 	h := hmac.New(sha256.New, k.bytes())
 	h.Write(digest[:])
 	return h.Sum(nil)

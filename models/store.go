@@ -144,6 +144,9 @@ const pingName = "ping"
 
 func (s *Store) now() Time { return TimeOf(s.options.Now()) }
 
+// Now returns the time by the store's clock.
+func (s *Store) Now() Time { return s.now() }
+
 // transact runs f in a transaction and repeats it when it lost to another one. A COMMIT that fails otherwise may have
 // taken effect: its error is inDoubt. A caller who has gone is told so, whatever the driver made of it at that moment.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {

@@ -44,7 +44,8 @@ type Conn struct {
 	service   *Service
 	transport Transport
 	id        string
-	door      Door
+	door      Door                   // of this connection
+	lease     atomic.Pointer[lease]  // nil for one that is no verifier
 	who       atomic.Pointer[caller] // the identity as of the last event delivered
 	out       outbox
 	ended     atomic.Bool    // the credential is no good any more: who still calls is nobody
@@ -127,6 +128,7 @@ func (s *Service) Resume(ctx context.Context, id *models.Identity, since string)
 func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start) {
 	c := &Conn{service: s, transport: t, id: models.NewChangeID(), door: door, position: start.Position, factsAt: id.Position.Number}
 	c.out.init(t, s.metrics)
+	c.door.conn = c
 	c.who.Store(newCaller(id))
 	ctx, cancel := context.WithCancel(context.Background())
 	c.out.first(notify(methodReady, readyParams{
@@ -140,6 +142,9 @@ func (s *Service) Serve(t Transport, id *models.Identity, door Door, start Start
 	cancel()
 	c.out.close()
 	c.calls.Wait()
+	if l := c.lease.Load(); l != nil {
+		s.hub.abandon(l)
+	}
 	s.hub.leave(c)
 }
 
@@ -171,12 +176,23 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	if r.method == methodCancel {
 		c.cancelCall(r.params)
 	}
-	if m := c.service.methods[r.method]; m == nil || m.fast || r.err != nil {
+	m := c.service.methods[r.method]
+	if m == nil || m.fast || r.err != nil {
 		if c.out.begin("", 1) {
 			buffer := buffers.Get().(*[]byte)
 			c.out.reply("", 1, c.service.answer(ctx, c.caller(), c.door, "", &r, *buffer), buffer)
 		}
 		return
+	}
+	if m.quick != nil {
+		buffer := buffers.Get().(*[]byte)
+		if answer, ok := c.service.answerQuick(m, &Call{caller: c.caller(), door: c.door}, &r, *buffer); ok {
+			if c.out.begin("", 1) {
+				c.out.reply("", 1, answer, buffer)
+			}
+			return
+		}
+		buffers.Put(buffer)
 	}
 	changeID := models.NewChangeID()
 	if !c.out.begin(changeID, 1) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenwire/tokenwire/models"
@@ -13,8 +14,6 @@ import (
 const (
 	heartbeatEvery = 15 * time.Second // a client that hears nothing for longer may take the server for dead
 	heartbeatSlots = 15               // connections beat in turns, one slot a second
-	sweepEvery     = time.Second      // how far a node may be behind what another one committed
-	sweepChunk     = 500              // users asked about in one query
 	catchUpTimeout = 5 * time.Second  // for reading events that were missed
 )
 
@@ -25,12 +24,20 @@ type hub struct {
 	metrics *metrics
 
 	mu      sync.Mutex
-	feeds   map[string]*feed // of the users that have connections here
+	feeds   map[string]*feed // of the users that have connections here, or tokens whose facts are held
 	slots   [heartbeatSlots]map[*Conn]struct{}
 	next    int // the slot that the next connection gets
 	beating int // the slot that beat last
+	conns   int
 	closing bool
-	idle    sync.Cond // no connection is left
+	idle    sync.Cond // a connection has left
+
+	facts        facts
+	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
+	expectations map[string]*expectation
+	began        time.Time
+	swept        atomic.Int64 // nanoseconds from began to the start of the last sweep that found everything
+	stopping     chan struct{}
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -39,17 +46,23 @@ type hub struct {
 // feed is one user's feed on this node.
 type feed struct {
 	userID  string
-	refs    int        // connections that have joined or are about to; guarded by hub.mu
+	refs    int        // what needs it: connections, watches, revocations; guarded by hub.mu
 	reading sync.Mutex // one goroutine at a time reads what was missed
 
-	mu    sync.Mutex
-	last  int64 // events up to here have been given to the connections that have joined
-	conns map[*Conn]struct{}
+	mu          sync.Mutex
+	last        int64 // events up to here have been dispatched
+	following   bool  // nothing was missed before this feed was known here
+	conns       map[*Conn]struct{}
+	watches     map[string]*watch // by token id
+	revocations []*revocation     // that verifiers have not confirmed
 }
 
-func newHub(store *models.Store, log *slog.Logger, m *metrics) *hub {
+func newHub(store *models.Store, log *slog.Logger, m *metrics, size int) *hub {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &hub{store: store, log: log, metrics: m, feeds: map[string]*feed{}, stop: stop}
+	h := &hub{
+		store: store, log: log, metrics: m, feeds: map[string]*feed{}, facts: newFacts(size), abandoned: map[*lease]struct{}{},
+		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
+	}
 	h.idle.L = &h.mu
 	for i := range h.slots {
 		h.slots[i] = map[*Conn]struct{}{}
@@ -75,7 +88,7 @@ func (h *hub) every(ctx context.Context, period time.Duration, f func(context.Co
 // join tells a connection what happened after its position, and from then on what happens. It reports false if the
 // connection cannot be served.
 func (h *hub) join(ctx context.Context, c *Conn) bool {
-	f, fresh := h.enter(c)
+	f := h.enter(c)
 	if f == nil {
 		c.out.end(nil, "", CloseGoingAway, reasonGoingAway)
 		return false
@@ -93,10 +106,17 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 	c.joined = true
 	c.awaitEnd()
 	f.mu.Unlock()
-	if fresh { // what was committed between authentication and entering was told to nobody
-		h.catchUp(f, 0)
-	}
+	h.follow(f)
 	return true
+}
+
+// follow sees to it that nothing is missed of a feed that is new here: what was committed between the look at its user's
+// position and now was told to nobody.
+func (h *hub) follow(f *feed) bool {
+	f.mu.Lock()
+	following := f.following
+	f.mu.Unlock()
+	return following || h.catchUp(f, 0)
 }
 
 // replay gives a connection that has not joined a page of what it missed. It writes it at once: what was missed may be
@@ -136,27 +156,54 @@ func (c *Conn) deliverPage(events []models.Event) (int, bool) {
 	return len(events), true
 }
 
-// enter counts a connection in and returns its user's feed, and whether it is new here.
-func (h *hub) enter(c *Conn) (f *feed, fresh bool) {
+// retain returns a user's feed, which stays until it is released, or nil when the hub is closing. A feed that is new here
+// begins at a position.
+func (h *hub) retain(userID string, position int64) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
-		return nil, false
+		return nil
 	}
-	userID := c.who.Load().UserID
-	f = h.feeds[userID]
+	f := h.feeds[userID]
 	if f == nil {
-		fresh = true
-		f = &feed{userID: userID, last: c.factsAt, conns: map[*Conn]struct{}{}}
+		f = &feed{userID: userID, last: position, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
 		h.feeds[userID] = f
 	}
 	f.refs++
+	return f
+}
+
+// hold retains a feed once more.
+func (h *hub) hold(f *feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.refs++
+}
+
+// release lets go of a feed that was retained.
+func (h *hub) release(f *feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.refs--; f.refs == 0 {
+		delete(h.feeds, f.userID)
+	}
+}
+
+// enter counts a connection in and returns its user's feed, or nil when the hub is closing.
+func (h *hub) enter(c *Conn) *feed {
+	f := h.retain(c.who.Load().UserID, c.factsAt)
+	if f == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	c.feed = f
+	h.conns++
 	h.next = (h.next + 1) % heartbeatSlots
 	c.slot = h.next
 	h.slots[c.slot][c] = struct{}{}
 	h.metrics.connections.Inc()
-	return f, fresh
+	return f
 }
 
 // leave counts a connection out.
@@ -171,11 +218,10 @@ func (h *hub) leave(c *Conn) {
 		c.expiry.Stop()
 	}
 	f.mu.Unlock()
+	h.release(f)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f.refs--; f.refs == 0 {
-		delete(h.feeds, f.userID)
-	}
+	h.conns--
 	delete(h.slots[c.slot], c)
 	h.metrics.connections.Dec()
 	h.idle.Broadcast()
@@ -245,6 +291,12 @@ func (h *hub) dispatch(f *feed, e *models.Event) {
 		}
 	}
 	h.metrics.pushed.Add(float64(d.told))
+	switch {
+	case e.Method == models.UserEnded:
+		h.revoke(f, "", e.ChangeID)
+	case e.TokenID != "":
+		h.revoke(f, e.TokenID, e.ChangeID)
+	}
 }
 
 // InDoubt looks for events whose commit nobody knows the outcome of.
@@ -258,7 +310,7 @@ func (h *hub) InDoubt(userIDs []string) {
 
 // catchUp reads events after the last that the connections have, at least up to the given position, and dispatches them.
 // If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale.
-func (h *hub) catchUp(f *feed, upTo int64) {
+func (h *hub) catchUp(f *feed, upTo int64) bool {
 	f.reading.Lock()
 	defer f.reading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
@@ -268,16 +320,19 @@ func (h *hub) catchUp(f *feed, upTo int64) {
 		last := f.last
 		f.mu.Unlock()
 		if upTo > 0 && last >= upTo {
-			return
+			return true
 		}
 		events, err := h.store.EventsAfter(ctx, f.userID, last)
 		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
 			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
 			h.drop(f)
-			return
+			return false
 		}
 		if upTo == 0 && len(events) < models.EventsPage {
-			return
+			f.mu.Lock()
+			f.following = true
+			f.mu.Unlock()
+			return true
 		}
 	}
 }
@@ -297,52 +352,14 @@ func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
 	return true
 }
 
-// drop closes the connections of a feed so that they resume.
+// drop closes the connections of a feed so that they resume, and takes back what is known of the user's tokens.
 func (h *hub) drop(f *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.following = false
+	h.revoke(f, "", "")
 	for c := range f.conns {
 		c.out.end(nil, "", CloseRestart, reasonResume)
-	}
-}
-
-// sweep finds what was committed without this node being told: by another node, or with an unknown outcome. It also finds
-// feeds that went back, which means that the database was restored.
-func (h *hub) sweep(ctx context.Context) {
-	h.mu.Lock()
-	feeds := make([]*feed, 0, len(h.feeds))
-	for _, f := range h.feeds {
-		feeds = append(feeds, f)
-	}
-	h.mu.Unlock()
-	for len(feeds) > 0 && ctx.Err() == nil {
-		n := min(len(feeds), sweepChunk)
-		h.sweepChunk(ctx, feeds[:n])
-		feeds = feeds[n:]
-	}
-}
-
-func (h *hub) sweepChunk(ctx context.Context, feeds []*feed) {
-	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
-	defer cancel()
-	ids := make([]string, len(feeds))
-	last := make([]int64, len(feeds))
-	for i, f := range feeds {
-		f.mu.Lock()
-		ids[i], last[i] = f.userID, f.last
-		f.mu.Unlock()
-	}
-	positions, err := h.store.Positions(ctx, ids)
-	if err != nil {
-		return // the next sweep asks again
-	}
-	for i, f := range feeds {
-		switch position := positions[f.userID]; {
-		case position > last[i]:
-			h.catchUp(f, position)
-		case position < last[i]:
-			h.drop(f)
-		}
 	}
 }
 
@@ -368,6 +385,7 @@ func (h *hub) shutdown(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closing = true
+	close(h.stopping)
 	for _, slot := range h.slots {
 		for c := range slot {
 			c.out.finish(CloseGoingAway, reasonGoingAway)
@@ -383,7 +401,7 @@ func (h *hub) shutdown(ctx context.Context) {
 		}
 	})
 	defer abort()
-	for len(h.feeds) > 0 {
+	for h.conns > 0 {
 		h.idle.Wait()
 	}
 	h.stop()

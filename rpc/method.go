@@ -14,7 +14,17 @@ type Call struct {
 	caller   *caller // nil for nobody
 	changeID string
 	door     Door
-	needs    string // the permission that the method takes of this caller
+	needs    string          // the permission that the method takes of this caller
+	patient  context.Context // ends with the caller; nil where the call's own does
+}
+
+// patience returns a context for waiting for others when the call's own work is done: it ends with the caller, and not
+// when a call should be over.
+func (c *Call) patience(ctx context.Context) context.Context {
+	if c.patient != nil {
+		return c.patient
+	}
+	return ctx
 }
 
 // Door is what a method may know of, and do to, the transport that a call came in by.
@@ -29,6 +39,8 @@ type Door struct {
 	Refused error
 	// Identify says who calls now, for the later calls of a batch. A connection has its own way.
 	Identify func(ctx context.Context) (*models.Identity, error)
+
+	conn *Conn // nil for a door without connections
 }
 
 // caller is an identity and what is made of it once, for the method that is asked most and for every event.
@@ -61,6 +73,7 @@ const (
 	ownTokens     access = "a session, or a token that holds tokens:manage"
 	ownSession    access = "a session"
 	sessions      access = "a session, or a token that holds admin"
+	verifier      access = "a session or token that holds tokens:verify"
 	administrator access = "a session or token that holds admin"
 )
 
@@ -70,6 +83,8 @@ func (a access) needs(c *caller) string {
 	switch {
 	case a == administrator, a == sessions && token:
 		return models.PermissionAdmin
+	case a == verifier:
+		return models.PermissionVerify
 	case a == ownTokens && token:
 		return models.PermissionManage
 	}
@@ -103,8 +118,9 @@ type method struct {
 	name    string
 	summary string
 	access  access
-	fast    bool // answers from memory at once: may run on the goroutine that reads the connection
-	post    bool // is called by POST only: a connection has no way to set the cookie
+	fast    bool                                                  // answers from memory at once: may run on the goroutine that reads the connection
+	quick   func(c *Call, params []byte) (result []byte, ok bool) // answers from memory if it can; nil where it never can
+	post    bool                                                  // is called by POST only: a connection has no way to set the cookie
 	params  []param
 	result  reflect.Type
 	call    func(ctx context.Context, c *Call, params []byte) ([]byte, error)
@@ -118,6 +134,12 @@ func (m *method) or(code int64, meaning string) *method {
 		m.errors = map[int64]string{}
 	}
 	m.errors[code] = meaning
+	return m
+}
+
+// fromMemory makes it a method that never waits, so that it may run on the goroutine that reads the connection.
+func (m *method) fromMemory() *method {
+	m.fast = true
 	return m
 }
 

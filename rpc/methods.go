@@ -58,6 +58,13 @@ func (s *Service) table() []*method {
 		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions).or(CodeConflict, lastAdministrator),
 		define("/v1/users/update-permissions", administrator, "Sets the permissions that are given and leaves the rest.", s.updateUserPermissions).or(CodeConflict, lastAdministrator),
 
+		define("/v1/verifier/beat", verifier, "Renews the lease under which a verifier may answer from what it holds; the first one begins it. On a WebSocket only.", s.beat).
+			fromMemory().or(CodeForbidden, onlyConnection),
+		define("/v1/verifier/confirm", verifier, "Says that the verifier has let go of all that it was told of up to a number.", s.confirmChanged).
+			fromMemory().or(CodeForbidden, onlyConnection),
+		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory(),
+		s.defineVerify("/v1/verifier/verify", "Tells whether a token is good, whose it is, and what it may do."),
+
 		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),
 	}
 }
@@ -70,6 +77,7 @@ const (
 	noSuchRow         = "options.id is not there, or not the caller's"
 	noSuchPermission  = "there is no such permission"
 	lastAdministrator = "the last enabled administrator stays"
+	onlyConnection    = "tokens:verify is missing (data.permission), or it is not called over a WebSocket"
 	tooManyAttempts   = "too many attempts; data.retryAfterMs says when to come again"
 )
 
@@ -193,10 +201,6 @@ func (s *Service) createToken(ctx context.Context, c *Call, p createToken) (NewT
 	return NewToken{token, secret.Reveal()}, err
 }
 
-func (s *Service) deleteToken(ctx context.Context, c *Call, p tokenID) (Empty, error) {
-	return Empty{}, s.store.DeleteToken(ctx, c.actor(), p.TokenID)
-}
-
 func (s *Service) getTokenConnections(ctx context.Context, c *Call, p tokenID) (connectionsResult, error) {
 	if err := s.store.CheckToken(ctx, c.caller.Identity, p.TokenID); err != nil {
 		return connectionsResult{}, err
@@ -212,27 +216,6 @@ func (s *Service) readTokens(ctx context.Context, c *Call, p readTokens) (models
 	return s.store.ReadTokens(ctx, c.caller.Identity, p.Options)
 }
 
-func (s *Service) rotateToken(ctx context.Context, c *Call, p rotateToken) (NewToken, error) {
-	token, secret, err := s.store.RotateToken(ctx, c.actor(), p.TokenID, p.Options)
-	return NewToken{token, secret.Reveal()}, err
-}
-
-func (s *Service) setTokenEnabled(ctx context.Context, c *Call, p setTokenEnabled) (*models.Token, error) {
-	return s.store.SetTokenEnabled(ctx, c.actor(), p.TokenID, p.Enabled, p.Options)
-}
-
-func (s *Service) setTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {
-	return s.store.SetTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
-}
-
-func (s *Service) updateToken(ctx context.Context, c *Call, p updateToken) (*models.Token, error) {
-	return s.store.UpdateToken(ctx, c.actor(), p.TokenID, p.Changes)
-}
-
-func (s *Service) updateTokenPermissions(ctx context.Context, c *Call, p setTokenPermissions) (*models.Token, error) {
-	return s.store.UpdateTokenPermissions(ctx, c.actor(), p.TokenID, p.Permissions, p.Options)
-}
-
 func (s *Service) countEvents(ctx context.Context, c *Call, _ noParams) (models.EventCount, error) {
 	return s.store.CountEvents(ctx, c.caller.Identity)
 }
@@ -243,10 +226,6 @@ func (s *Service) readEvents(ctx context.Context, c *Call, p readEvents) (models
 
 func (s *Service) createPermission(ctx context.Context, c *Call, p createPermission) (*models.Permission, error) {
 	return s.store.CreatePermission(ctx, c.actor(), p.ID, p.Options)
-}
-
-func (s *Service) deletePermission(ctx context.Context, c *Call, p permissionID) (Empty, error) {
-	return Empty{}, s.store.DeletePermission(ctx, c.actor(), p.ID)
 }
 
 func (s *Service) getHolders(ctx context.Context, _ *Call, p getHolders) (models.Holders, error) {
@@ -285,10 +264,6 @@ func (s *Service) createUser(ctx context.Context, c *Call, p createUser) (*model
 	return s.store.CreateUser(ctx, c.actor(), p.Username, p.Options)
 }
 
-func (s *Service) deleteUser(ctx context.Context, c *Call, p userID) (Empty, error) {
-	return Empty{}, s.store.DeleteUser(ctx, c.actor(), p.UserID)
-}
-
 func (s *Service) getUserPermissions(ctx context.Context, _ *Call, p userID) ([]models.GrantablePermission, error) {
 	return s.store.GetUserPermissions(ctx, p.UserID)
 }
@@ -297,18 +272,6 @@ func (s *Service) readUsers(ctx context.Context, _ *Call, p readUsers) (models.U
 	return s.store.ReadUsers(ctx, p.Options)
 }
 
-func (s *Service) setUserEnabled(ctx context.Context, c *Call, p setUserEnabled) (*models.User, error) {
-	return s.store.SetUserEnabled(ctx, c.actor(), p.UserID, p.Enabled)
-}
-
 func (s *Service) setUserPassword(ctx context.Context, c *Call, p setUserPassword) (Empty, error) {
 	return Empty{}, s.store.SetUserPassword(ctx, c.actor(), p.UserID, p.Password)
-}
-
-func (s *Service) setUserPermissions(ctx context.Context, c *Call, p setUserPermissions) (*models.User, error) {
-	return s.store.SetUserPermissions(ctx, c.actor(), p.UserID, p.Permissions)
-}
-
-func (s *Service) updateUserPermissions(ctx context.Context, c *Call, p setUserPermissions) (*models.User, error) {
-	return s.store.UpdateUserPermissions(ctx, c.actor(), p.UserID, p.Permissions)
 }

@@ -17,6 +17,9 @@ type metrics struct {
 	pushed      prometheus.Counter
 	closed      *prometheus.CounterVec
 	signIns     *prometheus.CounterVec
+	receipts    prometheus.Histogram
+
+	allowed, denied, inactive prometheus.Counter // verifications
 }
 
 type methodMetrics struct {
@@ -41,8 +44,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		closed:      prometheus.NewCounterVec(counter("connections_closed_total", "WebSocket connections closed by the server, by close code."), []string{"code"}),
 		signIns:     prometheus.NewCounterVec(counter("sign_ins_total", "Sign-ins, by outcome."), []string{"outcome"}),
 	}
+	verifications := prometheus.NewCounterVec(counter("verifications_total", "Verifications answered by this node, by answer."), []string{"answer"})
+	m.allowed, m.denied, m.inactive = verifications.WithLabelValues("allowed"), verifications.WithLabelValues("denied"), verifications.WithLabelValues("inactive")
+	m.receipts = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "tokenwire", Name: "receipt_seconds", Help: "Time that calls took until no verifier acted on what was before them.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	})
 	m.unknown = m.calls.WithLabelValues("unknown", strconv.Itoa(jsonrpc2.CodeMethodNotFound))
-	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns)
+	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns, m.receipts, verifications)
 	return m
 }
 

@@ -33,6 +33,7 @@ var notifications = []notification{
 	{models.TokenEnabledChanged, "A token of one's own was switched on or off.", reflect.TypeFor[models.TokenEnabledChangedParams]()},
 	{models.TokenPermissionsChanged, "What a token of one's own was given, or effectively has, changed.", reflect.TypeFor[models.TokenPermissionsChangedParams]()},
 	{models.SessionPermissionsChanged, "The effective permissions of this connection changed.", reflect.TypeFor[models.SessionPermissionsChangedParams]()},
+	{methodChanged, "Of these tokens nothing that the verifier holds is sure to be so any more: let go of it, then confirm. Told to the connections that hold it.", reflect.TypeFor[changedParams]()},
 	{methodEnded, "The credential has ended; the connection is about to be closed with 4401.", reflect.TypeFor[endedParams]()},
 	{methodReady, "The connection is ready: always the first message.", reflect.TypeFor[readyParams]()},
 	{methodHeartbeat, "The connection lives; every 15 s.", reflect.TypeFor[heartbeatParams]()},
@@ -83,7 +84,7 @@ func openRPC(table []*method, version string) []byte {
 func (s schemas) ofParams(n notification) any {
 	own := s.describe(n.params)
 	properties := own["properties"].(map[string]any)
-	if properties["position"] == nil {
+	if properties["position"] == nil && n.name != methodChanged {
 		common := s.describe(reflect.TypeFor[eventParams]())
 		maps.Copy(properties, common["properties"].(map[string]any))
 		own["required"] = slices.Concat(common["required"].([]string), own["required"].([]string))

@@ -149,7 +149,7 @@ func TestDocumentedSecrets(t *testing.T) {
 	want := []string{
 		"/v1/api-tokens/create result.token", "/v1/api-tokens/rotate result.token", "/v1/session/set-password current (write only)", "/v1/session/set-password new (write only)",
 		"/v1/session/sign-in password (write only)", "/v1/session/sign-in result.session", "/v1/users/create options.password (write only)",
-		"/v1/users/set-password password (write only)",
+		"/v1/users/set-password password (write only)", "/v1/verifier/verify token (write only)",
 	}
 	if !slices.Equal(secrets, want) {
 		t.Errorf("the secrets are\n%q, want\n%q", secrets, want)
@@ -334,13 +334,16 @@ func follow(whole, schema map[string]any) map[string]any {
 
 // wrongFor returns JSON that no schema of ours of this type takes.
 func wrongFor(whole, schema map[string]any) string {
-	if follow(whole, schema)["type"] == "integer" {
+	if kind := follow(whole, schema)["type"]; kind == "integer" || kind == "number" {
 		return `"x"`
 	}
 	return `1`
 }
 
 func rightFor(whole, schema map[string]any) string {
+	if pattern, _ := follow(whole, schema)["pattern"].(string); strings.Contains(pattern, "{64}") {
+		return `"` + strings.Repeat("0", 64) + `"`
+	}
 	switch follow(whole, schema)["type"] {
 	case "integer":
 		return `1`

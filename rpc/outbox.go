@@ -104,6 +104,14 @@ func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	if changeID == "" {
 		return // answered from memory: the reader writes when it has read what there is
 	}
+	o.unhold(changeID)
+	if !o.writing {
+		o.write()
+	}
+}
+
+// unhold lets go what waited for the reply to a call.
+func (o *outbox) unhold(changeID string) {
 	o.changes = slices.DeleteFunc(o.changes, func(id string) bool { return id == changeID })
 	for len(o.held) > 0 && !slices.Contains(o.changes, o.held[0].cause) {
 		o.queue = append(o.queue, o.held[0])
@@ -111,9 +119,6 @@ func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	}
 	if len(o.held) == 0 {
 		o.held = nil
-	}
-	if !o.writing {
-		o.write()
 	}
 }
 
@@ -138,16 +143,47 @@ func (o *outbox) push(data []byte, cause string) {
 	if o.ending || o.closed {
 		return
 	}
-	if o.pushes == maxNotifications || o.backlog+len(data) > maxBacklog {
-		o.drop()
-		o.queue = append(o.queue, entry{code: CloseTooSlow, reason: reasonTooSlow})
-		o.ending = true
-		o.changed.Broadcast()
+	if o.pushes >= maxNotifications || o.backlog+len(data) > maxBacklog {
+		o.tooSlow()
 	} else {
 		o.pushes++
 		o.backlog += len(data)
 		o.add(entry{data: data, push: true, cause: cause})
 	}
+	o.wake()
+}
+
+// tooSlow closes on a client that cannot keep up.
+func (o *outbox) tooSlow() {
+	o.drop()
+	o.queue = append(o.queue, entry{code: CloseTooSlow, reason: reasonTooSlow})
+	o.ending = true
+	o.changed.Broadcast()
+}
+
+// urgent adds a notification that nothing puts off, not even a call of this same connection under way, which may be waiting
+// for the answer to it. Its number is not limited, only its size, as one change may bring about many.
+func (o *outbox) urgent(data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending || o.closed {
+		return
+	}
+	if o.backlog+len(data) > maxBacklog {
+		o.tooSlow()
+	} else {
+		o.pushes++
+		o.backlog += len(data)
+		o.queue = append(o.queue, entry{data: data, push: true})
+	}
+	o.wake()
+}
+
+// letGo lets the notifications of a change, which wait for the reply to its call, go before that.
+func (o *outbox) letGo(changeID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.unhold(changeID)
 	o.wake()
 }
 

@@ -1,0 +1,119 @@
+package rpc
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// DefaultFacts is how many tokens' facts a node keeps, if it is not told otherwise: about 100 MB of them.
+const DefaultFacts = 50_000
+
+// maxReads is how often the facts of a token are read anew as they changed while they were read.
+const maxReads = 5
+
+// fact is what a node has read of a token. It is kept for as long as the node hears of its user's changes: whoever is asked
+// about the token answers from it, until a change drops it.
+type fact struct {
+	*models.Facts
+	digest models.Digest
+	answer []byte      // of /v1/verifier/verify to who asks for nothing else, without its last brace
+	feed   *feed       // nil for what is not kept
+	stale  atomic.Bool // set with feed.mu held, before anybody is told of the change
+}
+
+// facts are those that a node keeps. The one unused for longest makes way for a new one.
+type facts struct {
+	kept *lru.Cache[models.Digest, *fact]
+	size int
+}
+
+func newFacts(size int) facts {
+	kept, _ := lru.New[models.Digest, *fact](math.MaxInt) // evict sees to the size, as there is more to do than to forget
+	return facts{kept, max(size, 1)}
+}
+
+// known returns the facts of a token from memory, or nil where they must be asked of the database: also where this node
+// cannot tell whether they are still what they were.
+func (h *hub) known(d models.Digest) *fact {
+	fact, _ := h.facts.kept.Get(d)
+	if fact == nil || fact.stale.Load() || fact.ended(h.store.Now()) || !h.current() {
+		return nil
+	}
+	return fact
+}
+
+// ended reports whether the token's time is over.
+func (f *fact) ended(now models.Time) bool { return f.ExpiresAt != nil && *f.ExpiresAt <= now }
+
+// ask returns the facts of a token, nil for a bad one. They are as new as the call, and are kept if that is sure to go on.
+func (h *hub) ask(ctx context.Context, d models.Digest) (*fact, error) {
+	if fact := h.known(d); fact != nil {
+		return fact, nil
+	}
+	for attempt := 1; ; attempt++ {
+		read, err := h.store.Facts(ctx, d)
+		if err != nil || read == nil {
+			return nil, err
+		}
+		fact := newFact(read, d)
+		if h.keep(fact) || attempt == maxReads {
+			return fact, nil
+		}
+	}
+}
+
+// keep keeps facts that were read, if nothing has happened to the user since: what was read before a change must not be
+// kept after it.
+func (h *hub) keep(fact *fact) bool {
+	f := h.retain(fact.UserID, fact.Position.Number)
+	if f == nil {
+		return false
+	}
+	defer h.release(f)
+	if !h.follow(f) {
+		return false
+	}
+	f.mu.Lock()
+	kept := f.last <= fact.Position.Number
+	if kept {
+		h.watch(f, fact)
+	}
+	f.mu.Unlock()
+	h.evict()
+	return kept
+}
+
+// watch keeps facts and has the token watched. It is called with feed.mu held.
+func (h *hub) watch(f *feed, fact *fact) {
+	w := h.watched(f, fact.TokenID)
+	fact.feed = f
+	if other, _ := h.facts.kept.Peek(fact.digest); other != nil {
+		other.stale.Store(true)
+		w.remove(other)
+	}
+	w.facts = append(w.facts, fact)
+	h.facts.kept.Add(fact.digest, fact)
+}
+
+// evict drops facts where there are too many. It is called without any lock, since those are some other user's.
+func (h *hub) evict() {
+	for h.facts.kept.Len() > h.facts.size {
+		_, oldest, ok := h.facts.kept.GetOldest()
+		if !ok {
+			return
+		}
+		f := oldest.feed
+		f.mu.Lock()
+		if w := f.watches[oldest.TokenID]; w != nil && w.remove(oldest) {
+			oldest.stale.Store(true)
+			h.facts.kept.Remove(oldest.digest)
+			h.unwatch(f, oldest.TokenID)
+		}
+		f.mu.Unlock()
+	}
+}

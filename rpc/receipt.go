@@ -1,0 +1,246 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// noticeAfter is how long a connection's notifications wait for the reply to a call of its own that waits for verifiers.
+const noticeAfter = time.Second
+
+// Receipt says that no verifier acts on what was before a change.
+type Receipt struct {
+	Verifiers int     `json:"verifiers" doc:"that had been given what the change made untrue"`
+	Confirmed int     `json:"confirmed" doc:"of them, that have said that they let go of it"`
+	Expired   int     `json:"expired" doc:"of them, that did not, and whose lease has run out"`
+	ElapsedMs float64 `json:"elapsedMs" doc:"milliseconds from the call to the last of them"`
+}
+
+// revocation is a change of what is known of a token, or of all a user's, on its way to the verifiers that hold it.
+type revocation struct {
+	feed    *feed
+	tokenID string // "" for all
+
+	// All of these are guarded by feed.mu.
+	waiting   map[*lease]awaited
+	confirmed map[*lease]bool // false for a lease that ran out
+	done      chan struct{}   // closed when nobody is waited for any more
+}
+
+// awaited is the last notification that a verifier must confirm, and until when it is waited for.
+type awaited struct {
+	seq   int64
+	until time.Time
+}
+
+func newRevocation(f *feed, tokenID string) *revocation {
+	return &revocation{feed: f, tokenID: tokenID, waiting: map[*lease]awaited{}, confirmed: map[*lease]bool{}, done: make(chan struct{})}
+}
+
+// await has the revocation wait for a verifier.
+func (r *revocation) await(l *lease, seq int64, until time.Time) { r.waiting[l] = awaited{seq, until} }
+
+// settled reports whether nobody is waited for. It is called with feed.mu held.
+func (r *revocation) settled() bool { return len(r.waiting) == 0 }
+
+// isDone reports the same to whoever does not hold feed.mu.
+func (r *revocation) isDone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// about reports whether the revocation is of this token, or of all.
+func (r *revocation) about(tokenID string) bool {
+	return tokenID == "" || r.tokenID == "" || r.tokenID == tokenID
+}
+
+// confirm takes note that a verifier has let go.
+func (r *revocation) confirm(l *lease, seq int64) {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	if waiting, is := r.waiting[l]; is && seq >= waiting.seq {
+		delete(r.waiting, l)
+		r.confirmed[l] = true
+	}
+	r.finish()
+}
+
+// expire waits no longer for verifiers whose lease has run out, and returns when the next one does. It is called with
+// feed.mu held.
+func (r *revocation) expire(now time.Time) (next time.Time) {
+	for l, waiting := range r.waiting {
+		switch {
+		case !waiting.until.After(now):
+			delete(r.waiting, l)
+			r.confirmed[l] = false
+		case next.IsZero() || waiting.until.Before(next):
+			next = waiting.until
+		}
+	}
+	r.finish()
+	return next
+}
+
+func (r *revocation) finish() {
+	if r.settled() && !r.isDone() {
+		close(r.done)
+	}
+}
+
+// expireRevocations lets go of the revocations of a feed that are over. It is called with feed.mu held.
+func (h *hub) expireRevocations(f *feed, now time.Time) {
+	f.revocations = slices.DeleteFunc(f.revocations, func(r *revocation) bool {
+		r.expire(now)
+		if r.settled() {
+			h.release(f)
+		}
+		return r.settled()
+	})
+}
+
+// expectation is the revocations that a call under way brings about.
+type expectation struct {
+	revocations []*revocation // guarded by hub.mu
+}
+
+// expect gathers the revocations that the call with a change id brings about from now on, until stop.
+func (h *hub) expect(changeID string) (x *expectation, stop func()) {
+	x = &expectation{}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expectations[changeID] = x
+	return x, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.expectations, changeID)
+	}
+}
+
+// expected tells the call with a change id, if it is one of this node, what it has brought about.
+func (h *hub) expected(changeID string, r *revocation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x := h.expectations[changeID]; x != nil {
+		x.revocations = append(x.revocations, r)
+	}
+}
+
+// outstanding returns the revocations of a user's token, or with "" of all his tokens or those of all users, that verifiers
+// have not confirmed yet, whichever call brought them about.
+func (h *hub) outstanding(userID, tokenID string) (found []*revocation) {
+	for _, f := range h.feedsOf(userID) {
+		f.mu.Lock()
+		for _, r := range f.revocations {
+			if r.about(tokenID) && !r.isDone() {
+				found = append(found, r)
+			}
+		}
+		f.mu.Unlock()
+	}
+	return found
+}
+
+// feedsOf returns a user's feed if it is here, or with "" all feeds.
+func (h *hub) feedsOf(userID string) []*feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f := h.feeds[userID]; f != nil {
+		return []*feed{f}
+	}
+	if userID == "" {
+		return slices.Collect(maps.Values(h.feeds))
+	}
+	return nil
+}
+
+// errStopping cuts a wait for verifiers. The change itself stands.
+var errStopping = &models.Error{
+	Code:    models.Unavailable,
+	Message: "the change is made, but the server stops before every verifier has confirmed it; call again for the receipt",
+}
+
+// wait returns when no verifier is waited for any more.
+func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
+	for {
+		r.feed.mu.Lock()
+		next := r.expire(time.Now())
+		r.feed.mu.Unlock()
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-r.done:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-stopping:
+			timer.Stop()
+			return errStopping
+		}
+		timer.Stop()
+		if r.isDone() {
+			return nil
+		}
+	}
+}
+
+// receipt returns when no verifier acts any more on what was before the revocations.
+func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*revocation) (Receipt, error) {
+	confirmed := map[*lease]bool{}
+	for _, r := range revocations {
+		if err := r.wait(ctx, h.stopping); err != nil {
+			return Receipt{}, err
+		}
+		r.feed.mu.Lock()
+		for l, is := range r.confirmed {
+			before, seen := confirmed[l]
+			confirmed[l] = is && (before || !seen)
+		}
+		r.feed.mu.Unlock()
+	}
+	receipt := Receipt{Verifiers: len(confirmed), ElapsedMs: float64(time.Since(started).Microseconds()) / 1000}
+	for _, is := range confirmed {
+		if is {
+			receipt.Confirmed++
+		}
+	}
+	receipt.Expired = receipt.Verifiers - receipt.Confirmed
+	return receipt, nil
+}
+
+// settled makes a change that may take something away, and returns when no verifier acts on what was before: neither before
+// this change, nor before an earlier one of the same token (or of all of the user's, with "") that is still on its way. So a call that was cut off can
+// be made again and waits the same way, also where it finds that nothing is left to change.
+func settled[T any](ctx context.Context, s *Service, c *Call, userID, tokenID string, change func() (T, error)) (T, Receipt, error) {
+	started := time.Now()
+	x, stop := s.hub.expect(c.changeID)
+	result, err := change()
+	stop()
+	var refused *models.Error
+	if err != nil && !(errors.As(err, &refused) && refused.Code == models.NotFound) {
+		return result, Receipt{}, err
+	}
+	revocations := x.revocations
+	for _, r := range s.hub.outstanding(userID, tokenID) {
+		if !slices.Contains(revocations, r) {
+			revocations = append(revocations, r)
+		}
+	}
+	if conn := c.door.conn; conn != nil && len(revocations) > 0 {
+		notice := time.AfterFunc(noticeAfter, func() { conn.out.letGo(c.changeID) })
+		defer notice.Stop()
+	}
+	receipt, cut := s.hub.receipt(c.patience(ctx), started, revocations)
+	if cut == nil {
+		s.metrics.receipts.Observe(receipt.ElapsedMs / 1000)
+	}
+	return result, receipt, errors.Join(err, cut)
+}

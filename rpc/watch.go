@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"slices"
+)
+
+// watch is who must hear when the facts of a token change: the node itself, and verifiers.
+type watch struct {
+	facts  []*fact // at most two: for a while a token may have two secrets
+	leases map[*lease]struct{}
+}
+
+func (w *watch) remove(fact *fact) bool {
+	i := slices.Index(w.facts, fact)
+	if i < 0 {
+		return false
+	}
+	w.facts = slices.Delete(w.facts, i, i+1)
+	return true
+}
+
+// watched returns the watch of a token. It is called with feed.mu held, and the caller gives it something to tell of.
+func (h *hub) watched(f *feed, tokenID string) *watch {
+	w := f.watches[tokenID]
+	if w == nil {
+		w = &watch{leases: map[*lease]struct{}{}}
+		f.watches[tokenID] = w
+		h.hold(f)
+	}
+	return w
+}
+
+// unwatch ends the watch of a token if there is nobody left to tell. It is called with feed.mu held.
+func (h *hub) unwatch(f *feed, tokenID string) {
+	if w := f.watches[tokenID]; w != nil && len(w.facts)+len(w.leases) == 0 {
+		delete(f.watches, tokenID)
+		h.release(f)
+	}
+}
+
+// revoke drops the facts of a token, or with "" of all tokens of the feed's user: this node no longer answers from them, and
+// the verifiers that hold them are told. Whoever made the change can wait for them. It is called with feed.mu held, and waits for nobody.
+func (h *hub) revoke(f *feed, tokenID, changeID string) {
+	told := map[*lease][]string{}
+	for id, w := range f.watches {
+		if tokenID != "" {
+			if id, w = tokenID, f.watches[tokenID]; w == nil {
+				return
+			}
+		}
+		for _, fact := range w.facts {
+			fact.stale.Store(true)
+			h.facts.kept.Remove(fact.digest)
+		}
+		for l := range w.leases {
+			told[l] = append(told[l], id)
+		}
+		delete(f.watches, id)
+		h.release(f)
+		if tokenID != "" {
+			break
+		}
+	}
+	h.tell(f, tokenID, changeID, told)
+}
+
+// tell tells verifiers that what they hold of some tokens is no longer so.
+func (h *hub) tell(f *feed, tokenID, changeID string, told map[*lease][]string) {
+	r := newRevocation(f, tokenID)
+	for l, ids := range told {
+		slices.Sort(ids)
+		for chunk := range slices.Chunk(ids, changedChunk) {
+			l.push(chunk, r)
+		}
+	}
+	if r.settled() {
+		return
+	}
+	f.revocations = append(f.revocations, r)
+	h.hold(f)
+	h.expected(changeID, r)
+}
