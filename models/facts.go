@@ -46,12 +46,6 @@ type Facts struct {
 	Position    Position // the facts are at least as new as this position of the user's feed
 }
 
-// factsRow is a token as a look-up by its secret's digest finds it, whether it is good or not.
-type factsRow struct {
-	credentialRow
-	RateRequests, RateWindow *int64
-}
-
 // selectFacts finds a token by a hash; which one it is of the two that a token has for a while is left open. The two are not
 // asked for in one statement, as the databases would go through the whole table for an OR.
 const selectFacts = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u.enabled AS enabled, c.expires_at, c.allowed_ips,
@@ -82,7 +76,7 @@ func (s *Store) Facts(ctx context.Context, d Digest) (*Facts, error) {
 	return facts, err
 }
 
-func findFacts(db *gorm.DB, hash []byte) (row factsRow, err error) {
+func findFacts(db *gorm.DB, hash []byte) (row credentialRow, err error) {
 	for _, column := range []string{"hash", "previous_hash"} {
 		if err = db.Raw(selectFacts+column+" = ?", hash).Scan(&row).Error; err != nil || row.ID != "" {
 			break

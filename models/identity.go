@@ -141,7 +141,7 @@ func (id *Identity) End() (at *Time, reason string) {
 	return id.ExpiresAt, ReasonExpired
 }
 
-// credentialRow is what Authenticate reads of a session or token, its user and his feed, in one statement.
+// credentialRow is what Authenticate and Facts read of a session or token, its user and his feed, in one statement.
 type credentialRow struct {
 	ID, UserID, Username string
 	Hash                 []byte
@@ -151,6 +151,8 @@ type credentialRow struct {
 	SecretNumber         int64
 	PreviousHash         []byte
 	PreviousUntil        *Time
+	RateRequests         *int64
+	RateWindow           *int64
 	Number               int64
 	ChangeID             string
 }

@@ -14,7 +14,7 @@ import (
 const (
 	heartbeatEvery = 15 * time.Second // a client that hears nothing for longer may take the server for dead
 	heartbeatSlots = 15               // connections beat in turns, one slot a second
-	catchUpTimeout = 5 * time.Second  // for reading events that were missed
+
 )
 
 // hub gives the events of each user to his connections on this node, in order, each once.
@@ -108,15 +108,6 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 	f.mu.Unlock()
 	h.follow(f)
 	return true
-}
-
-// follow sees to it that nothing is missed of a feed that is new here: what was committed between the look at its user's
-// position and now was told to nobody.
-func (h *hub) follow(f *feed) bool {
-	f.mu.Lock()
-	following := f.following
-	f.mu.Unlock()
-	return following || h.catchUp(f, 0)
 }
 
 // replay gives a connection that has not joined a page of what it missed. It writes it at once: what was missed may be
@@ -299,70 +290,6 @@ func (h *hub) dispatch(f *feed, e *models.Event) {
 	}
 }
 
-// InDoubt looks for events whose commit nobody knows the outcome of.
-func (h *hub) InDoubt(userIDs []string) {
-	for _, userID := range userIDs {
-		if f := h.find(userID); f != nil {
-			h.catchUp(f, 0)
-		}
-	}
-}
-
-// catchUp reads events after the last that the connections have, at least up to the given position, and dispatches them.
-// If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale.
-func (h *hub) catchUp(f *feed, upTo int64) bool {
-	f.reading.Lock()
-	defer f.reading.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
-	defer cancel()
-	for {
-		f.mu.Lock()
-		last := f.last
-		f.mu.Unlock()
-		if upTo > 0 && last >= upTo {
-			return true
-		}
-		events, err := h.store.EventsAfter(ctx, f.userID, last)
-		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
-			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
-			h.drop(f)
-			return false
-		}
-		if upTo == 0 && len(events) < models.EventsPage {
-			f.mu.Lock()
-			f.following = true
-			f.mu.Unlock()
-			return true
-		}
-	}
-}
-
-// dispatchRead dispatches events as they were read, and reports false where one is missing.
-func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range events {
-		switch e := &events[i]; {
-		case e.Position == f.last+1:
-			h.dispatch(f, e)
-		case e.Position > f.last:
-			return false
-		}
-	}
-	return true
-}
-
-// drop closes the connections of a feed so that they resume, and takes back what is known of the user's tokens.
-func (h *hub) drop(f *feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.following = false
-	h.revoke(f, "", "")
-	for c := range f.conns {
-		c.out.end(nil, "", CloseRestart, reasonResume)
-	}
-}
-
 // heartbeat lets the connections of the next slot beat.
 func (h *hub) heartbeat(context.Context) {
 	h.mu.Lock()
@@ -384,8 +311,10 @@ func (h *hub) heartbeat(context.Context) {
 func (h *hub) shutdown(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closing = true
-	close(h.stopping)
+	if !h.closing {
+		h.closing = true
+		close(h.stopping)
+	}
 	for _, slot := range h.slots {
 		for c := range slot {
 			c.out.finish(CloseGoingAway, reasonGoingAway)

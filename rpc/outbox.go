@@ -179,12 +179,15 @@ func (o *outbox) urgent(data []byte) {
 	o.wake()
 }
 
-// letGo lets the notifications of a change, which wait for the reply to its call, go before that.
+// letGo lets the notifications of a change, which wait for the reply to its call, go before that; but not the end of the
+// connection, after which there would be no reply.
 func (o *outbox) letGo(changeID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.unhold(changeID)
-	o.wake()
+	if !o.ending {
+		o.unhold(changeID)
+		o.wake()
+	}
 }
 
 // first adds the message that comes before all others, which nothing drops.

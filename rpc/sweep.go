@@ -3,13 +3,16 @@ package rpc
 import (
 	"context"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models"
 )
 
 // Times of a node's look at what others have committed.
 const (
-	sweepEvery = time.Second // how far a node may be behind what another one committed
-	sweepChunk = 500         // users asked about in one query
-	nodeLease  = 2 * sweepEvery
+	sweepEvery     = time.Second // how far a node may be behind what another one committed
+	sweepChunk     = 500         // users asked about in one query
+	nodeLease      = 2 * sweepEvery
+	catchUpTimeout = 5 * time.Second // for reading events that were missed
 )
 
 // sweep finds what was committed without this node being told: by another node, or with an unknown outcome. It also finds
@@ -60,4 +63,77 @@ func (h *hub) sweepChunk(ctx context.Context, feeds []*feed) bool {
 		}
 	}
 	return true
+}
+
+// follow sees to it that nothing is missed of a feed that is new here: what was committed between the look at its user's
+// position and now was told to nobody.
+func (h *hub) follow(f *feed) bool {
+	f.mu.Lock()
+	following := f.following
+	f.mu.Unlock()
+	return following || h.catchUp(f, 0)
+}
+
+// InDoubt looks for events whose commit nobody knows the outcome of.
+func (h *hub) InDoubt(userIDs []string) {
+	for _, userID := range userIDs {
+		if f := h.find(userID); f != nil {
+			h.catchUp(f, 0)
+		}
+	}
+}
+
+// catchUp reads events after the last that the connections have, at least up to the given position, and dispatches them.
+// If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale.
+func (h *hub) catchUp(f *feed, upTo int64) bool {
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
+	defer cancel()
+	for {
+		f.mu.Lock()
+		last := f.last
+		f.mu.Unlock()
+		if upTo > 0 && last >= upTo {
+			return true
+		}
+		events, err := h.store.EventsAfter(ctx, f.userID, last)
+		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
+			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
+			h.drop(f)
+			return false
+		}
+		if upTo == 0 && len(events) < models.EventsPage {
+			f.mu.Lock()
+			f.following = true
+			f.mu.Unlock()
+			return true
+		}
+	}
+}
+
+// dispatchRead dispatches events as they were read, and reports false where one is missing.
+func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range events {
+		switch e := &events[i]; {
+		case e.Position == f.last+1:
+			h.dispatch(f, e)
+		case e.Position > f.last:
+			return false
+		}
+	}
+	return true
+}
+
+// drop closes the connections of a feed so that they resume, and takes back what is known of the user's tokens.
+func (h *hub) drop(f *feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.following = false
+	h.revoke(f, "", "")
+	for c := range f.conns {
+		c.out.end(nil, "", CloseRestart, reasonResume)
+	}
 }

@@ -87,20 +87,20 @@ type (
 	}
 	// VerifyResult is the result of /v1/verifier/verify.
 	VerifyResult struct {
-		Active      bool              `json:"active" doc:"whether the token is good; if not, there is nothing else"`
-		TokenID     string            `json:"tokenId,omitzero"`
-		UserID      string            `json:"userId,omitzero" doc:"the owner"`
-		Username    string            `json:"username,omitzero"`
-		Permissions []string          `json:"permissions,omitzero" doc:"effective ones, in order"`
-		ExpiresAt   *models.Time      `json:"expiresAt,omitzero" doc:"when it stops being good"`
-		Position    models.Position   `json:"position,omitzero" doc:"of the owner's feed: the answer is at least as new"`
-		Allowed     bool              `json:"allowed,omitzero" doc:"only if more was asked: whether it is good for all of that"`
-		Missing     []string          `json:"missing,omitzero" doc:"the permissions that were asked about and are not given"`
-		IP          bool              `json:"ip,omitzero" doc:"false if the token is not good from the address"`
-		AllowedIPs  *models.Addresses `json:"allowedIps,omitzero" doc:"with hold: where it is good from; null: anywhere"`
-		ExpiresInMs *int64            `json:"expiresInMs,omitzero" doc:"with hold: milliseconds to expiresAt, by the server's clock"`
-		Held        bool              `json:"held,omitzero" doc:"with hold: whether the caller may keep the facts"`
-		Seq         int64             `json:"seq,omitzero" doc:"with hold: of the last /v1/verifier/changed when the facts were so"`
+		Active      bool                              `json:"active" doc:"whether the token is good; if not, there is nothing else"`
+		TokenID     string                            `json:"tokenId,omitzero"`
+		UserID      string                            `json:"userId,omitzero" doc:"the owner"`
+		Username    string                            `json:"username,omitzero"`
+		Permissions []string                          `json:"permissions,omitzero" doc:"effective ones, in order"`
+		ExpiresAt   models.Optional[models.Time]      `json:"expiresAt,omitzero" doc:"when it stops being good"`
+		Position    models.Position                   `json:"position,omitzero" doc:"of the owner's feed: the answer is at least as new"`
+		Allowed     bool                              `json:"allowed,omitzero" doc:"only if more was asked: whether it is good for all of that"`
+		Missing     []string                          `json:"missing,omitzero" doc:"the permissions that were asked about and are not given"`
+		IP          bool                              `json:"ip,omitzero" doc:"false if the token is not good from the address"`
+		AllowedIPs  models.Optional[models.Addresses] `json:"allowedIps,omitzero" doc:"with hold: where it is good from; null: anywhere"`
+		ExpiresInMs models.Optional[int64]            `json:"expiresInMs,omitzero" doc:"with hold: milliseconds to expiresAt, by the server's clock"`
+		Held        bool                              `json:"held,omitzero" doc:"with hold: whether the caller may keep the facts"`
+		Seq         int64                             `json:"seq,omitzero" doc:"with hold: of the last /v1/verifier/changed when the facts were so"`
 	}
 )
 

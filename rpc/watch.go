@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -41,12 +42,15 @@ func (h *hub) unwatch(f *feed, tokenID string) {
 // revoke drops the facts of a token, or with "" of all tokens of the feed's user: this node no longer answers from them, and
 // the verifiers that hold them are told. Whoever made the change can wait for them. It is called with feed.mu held, and waits for nobody.
 func (h *hub) revoke(f *feed, tokenID, changeID string) {
+	ids := []string{tokenID}
+	if tokenID == "" {
+		ids = slices.Collect(maps.Keys(f.watches))
+	}
 	told := map[*lease][]string{}
-	for id, w := range f.watches {
-		if tokenID != "" {
-			if id, w = tokenID, f.watches[tokenID]; w == nil {
-				return
-			}
+	for _, id := range ids {
+		w := f.watches[id]
+		if w == nil {
+			continue
 		}
 		for _, fact := range w.facts {
 			fact.stale.Store(true)
@@ -57,9 +61,6 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 		}
 		delete(f.watches, id)
 		h.release(f)
-		if tokenID != "" {
-			break
-		}
 	}
 	h.tell(f, tokenID, changeID, told)
 }
