@@ -73,6 +73,9 @@ const (
 	credentialSize = len(prefixToken) + idLength + 1 + secretDigits + 1 + checksumDigits
 )
 
+// TokenSize is the length of a token's text in bytes.
+const TokenSize = credentialSize
+
 // mintCredential returns the secret of the credential id: prefix, id, 256 random bits, and a checksum by which a scanner
 // of source code can tell a credential from chance: twt_<id>_<43 digits>_<6 digits>.
 func mintCredential(prefix, id string) Secret {

@@ -97,3 +97,6 @@ func (s *Store) writeSeenBatch(ctx context.Context, batch map[Credential]Time) e
 		return nil
 	})
 }
+
+// Used counts uses of a token.
+func (s *Store) Used(tokenID string, allowed, denied int64) {}

@@ -186,7 +186,7 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	}
 	if m.quick != nil {
 		buffer := buffers.Get().(*[]byte)
-		if answer, ok := c.service.answerQuick(m, &Call{caller: c.caller(), door: c.door}, &r, *buffer); ok {
+		if answer, ok := c.service.answerQuick(m, c.caller(), &c.door, &r, *buffer); ok {
 			if c.out.begin("", 1) {
 				c.out.reply("", 1, answer, buffer)
 			}

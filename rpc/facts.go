@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -21,9 +22,11 @@ const maxReads = 5
 type fact struct {
 	*models.Facts
 	digest models.Digest
-	answer []byte      // of /v1/verifier/verify to who asks for nothing else, without its last brace
+	answer []byte      // of /v1/verifier/verify to who asks for nothing else
 	feed   *feed       // nil for what is not kept
 	stale  atomic.Bool // set with feed.mu held, before anybody is told of the change
+
+	allowed, denied atomic.Int64 // uses that the store does not know of yet
 }
 
 // facts are those that a node keeps. The one unused for longest makes way for a new one.
@@ -115,5 +118,49 @@ func (h *hub) evict() {
 			h.unwatch(f, oldest.TokenID)
 		}
 		f.mu.Unlock()
+	}
+}
+
+// maxUsed is how many tokens' uses wait to be handed to the store: more than are used between two times.
+const maxUsed = 100_000
+
+// uses are the facts that were used since the store was told.
+type uses struct {
+	mu   sync.Mutex
+	used []*fact
+}
+
+// used counts a use of a token in its facts. Only the first since the store was told has to note more.
+func (h *hub) used(fact *fact, allowed bool) {
+	n := &fact.allowed
+	if !allowed {
+		n = &fact.denied
+	}
+	if n.Add(1) > 1 {
+		return
+	}
+	h.uses.mu.Lock()
+	defer h.uses.mu.Unlock()
+	if len(h.uses.used) < maxUsed {
+		h.uses.used = append(h.uses.used, fact)
+	} else {
+		h.tellUses(fact)
+	}
+}
+
+// tellAllUses hands the uses that were counted to the store, which writes them.
+func (h *hub) tellAllUses() {
+	h.uses.mu.Lock()
+	used := h.uses.used
+	h.uses.used = nil
+	h.uses.mu.Unlock()
+	for _, fact := range used {
+		h.tellUses(fact)
+	}
+}
+
+func (h *hub) tellUses(fact *fact) {
+	if allowed, denied := fact.allowed.Swap(0), fact.denied.Swap(0); allowed+denied > 0 {
+		h.store.Used(fact.TokenID, allowed, denied)
 	}
 }

@@ -33,6 +33,7 @@ type hub struct {
 	idle    sync.Cond // a connection has left
 
 	facts        facts
+	uses         uses
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
 	expectations map[string]*expectation
 	began        time.Time
@@ -341,4 +342,5 @@ func (h *hub) shutdown(ctx context.Context) {
 func (s *Service) Shutdown(ctx context.Context) {
 	s.hub.shutdown(ctx)
 	s.hub.background.Wait()
+	s.hub.tellAllUses()
 }

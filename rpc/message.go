@@ -205,6 +205,9 @@ func (r *request) check(version, method []byte, twice bool) {
 // deeperThan reports whether arrays and objects are nested more than max deep. It looks at brackets outside strings only
 // and leaves all else to the decoder.
 func deeperThan(message []byte, max int) bool {
+	if bytes.Count(message, []byte("{"))+bytes.Count(message, []byte("[")) <= max { // nearly always, and that is quick to see
+		return false
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(message); i++ {
 		switch c := message[i]; {

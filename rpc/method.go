@@ -48,6 +48,7 @@ type caller struct {
 	*models.Identity
 	session []byte // the answer of /v1/session/read
 	only    string // the token that it may hear of where it may not hear of all its user's
+	quick   bool   // it may ask about tokens, as it holds tokens:verify
 }
 
 func newCaller(id *models.Identity) *caller {
@@ -57,7 +58,7 @@ func newCaller(id *models.Identity) *caller {
 	session, _ := json.Marshal(SessionInfo{
 		User: UserRef{id.UserID, id.Username}, Credential: id.Credential, Permissions: id.Permissions,
 	})
-	return &caller{id, session, id.OnlyToken()}
+	return &caller{id, session, id.OnlyToken(), id.Has(models.PermissionVerify)}
 }
 
 func (c *Call) actor() models.Actor {
@@ -118,9 +119,9 @@ type method struct {
 	name    string
 	summary string
 	access  access
-	fast    bool                                                  // answers from memory at once: may run on the goroutine that reads the connection
-	quick   func(c *Call, params []byte) (result []byte, ok bool) // answers from memory if it can; nil where it never can
-	post    bool                                                  // is called by POST only: a connection has no way to set the cookie
+	fast    bool                                                                // answers from memory at once: may run on the goroutine that reads the connection
+	quick   func(c *caller, door *Door, params []byte) (result []byte, ok bool) // answers from memory if it can; nil where it never can
+	post    bool                                                                // is called by POST only: a connection has no way to set the cookie
 	params  []param
 	result  reflect.Type
 	call    func(ctx context.Context, c *Call, params []byte) ([]byte, error)

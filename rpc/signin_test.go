@@ -281,7 +281,7 @@ func TestHangingUp(t *testing.T) {
 }
 
 // newTestService returns a service on a fresh SQLite database with the administrator "admin".
-func newTestService(t *testing.T, log io.Writer) (*Service, *models.Store) {
+func newTestService(t testing.TB, log io.Writer) (*Service, *models.Store) {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := models.Open(context.Background(), "sqlite:"+filepath.Join(dir, "db"), models.Options{Key: models.KeySource{File: filepath.Join(dir, "key")}})

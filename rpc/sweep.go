@@ -19,6 +19,7 @@ const (
 // feeds that went back, which means that the database was restored.
 func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
+	h.tellAllUses()
 	began := time.Since(h.began)
 	feeds := h.feedsOf("")
 	whole := true

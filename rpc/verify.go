@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -66,11 +67,13 @@ func (s *Service) count(fact *fact, allowed bool) {
 	switch {
 	case fact == nil:
 		s.metrics.inactive.Inc()
+		return
 	case allowed:
 		s.metrics.allowed.Inc()
 	default:
 		s.metrics.denied.Inc()
 	}
+	s.hub.used(fact, allowed)
 }
 
 // Params and results of /v1/verifier/verify.
@@ -118,8 +121,11 @@ func newFact(facts *models.Facts, d models.Digest) *fact {
 		ExpiresAt   *models.Time    `json:"expiresAt"`
 		Position    models.Position `json:"position"`
 	}{true, facts.TokenID, facts.UserID, facts.Username, facts.Permissions, facts.ExpiresAt, facts.Position})
-	return &fact{Facts: facts, digest: d, answer: slices.Clip(answer[:len(answer)-1])}
+	return &fact{Facts: facts, digest: d, answer: answer}
 }
+
+// more returns the answer to be gone on with.
+func (f *fact) more() []byte { return slices.Clip(f.answer[:len(f.answer)-1]) }
 
 // question checks params and returns what they ask.
 func (p *verifyParams) question() (q Question, known bool, err error) {
@@ -158,14 +164,14 @@ func (s *Service) verify(ctx context.Context, c *Call, p *verifyParams) ([]byte,
 			return nil, err
 		}
 	}
-	return s.answerFrom(c, found, q, p.Options)
+	return s.answerFrom(c.door.lease(), found, q, p.Options)
 }
 
 // answerFrom answers a question from facts, nil for a bad token.
-func (s *Service) answerFrom(c *Call, found *fact, q Question, o verifyOptions) ([]byte, error) {
+func (s *Service) answerFrom(l *lease, found *fact, q Question, o verifyOptions) ([]byte, error) {
 	a := s.judge(found, q)
 	if o.Hold && a.Active && a.RetryAfter == 0 {
-		return s.lendAnswer(c.door.lease(), found), nil
+		return s.lendAnswer(l, found), nil
 	}
 	s.count(found, a.Allowed)
 	return answerOf(found, a, o)
@@ -180,9 +186,9 @@ func answerOf(fact *fact, a Answer, o verifyOptions) ([]byte, error) {
 	case a.RetryAfter > 0:
 		return nil, tooMany("the token is over its rate limit", a.RetryAfter)
 	case !asked:
-		return append(fact.answer, '}'), nil
+		return fact.answer, nil
 	case a.Allowed:
-		return append(fact.answer, `,"allowed":true}`...), nil
+		return append(fact.more(), `,"allowed":true}`...), nil
 	}
 	missing, err := json.Marshal(append([]string{}, a.Missing...))
 	b := append([]byte(`{"active":true,"allowed":false,"missing":`), missing...)
@@ -200,7 +206,7 @@ func (s *Service) lendAnswer(l *lease, fact *fact) []byte {
 		left = strconv.FormatInt(int64(max(*fact.ExpiresAt-s.store.Now(), 0)), 10)
 	}
 	allowed, _ := json.Marshal(fact.AllowedIPs)
-	b := append(fact.answer, `,"allowedIps":`...)
+	b := append(fact.more(), `,"allowedIps":`...)
 	b = append(b, allowed...)
 	b = append(b, `,"expiresInMs":`...)
 	b = append(b, left...)
@@ -209,6 +215,25 @@ func (s *Service) lendAnswer(l *lease, fact *fact) []byte {
 	b = append(b, `,"seq":`...)
 	b = strconv.AppendInt(b, seq, 10)
 	return append(b, '}')
+}
+
+// known returns facts from memory that a question may be put to there and then: a token with a rate limit is counted, and
+// once is enough.
+func (s *Service) known(d models.Digest) *fact {
+	if fact := s.hub.known(d); fact != nil && fact.RateLimit == nil {
+		return fact
+	}
+	return nil
+}
+
+// soleToken returns the only param of a call if it is a string as long as a token, the way that clients write it. It does not
+// look into it: what is not a token is not known by its digest either.
+func soleToken(params []byte) (text []byte, sole bool) {
+	const open, end = `["`, `"]`
+	if len(params) != models.TokenSize+len(open)+len(end) || string(params[:len(open)]) != open || string(params[len(params)-len(end):]) != end {
+		return nil, false
+	}
+	return params[len(open) : len(params)-len(end)], true
 }
 
 // defineVerify makes the method that is asked most: it answers on the goroutine that reads the connection, where it can do
@@ -222,7 +247,15 @@ func (s *Service) defineVerify(name, summary string) *method {
 		}
 		return s.verify(ctx, c, &p)
 	}
-	m.quick = func(c *Call, raw []byte) ([]byte, bool) {
+	m.quick = func(c *caller, door *Door, raw []byte) ([]byte, bool) {
+		if text, sole := soleToken(raw); sole {
+			fact := s.known(sha256.Sum256(text))
+			if fact == nil {
+				return nil, false
+			}
+			s.count(fact, true)
+			return fact.answer, true
+		}
 		var p verifyParams
 		if decodeParams(raw, m.params, reflect.ValueOf(&p)) != nil {
 			return nil, false
@@ -231,11 +264,11 @@ func (s *Service) defineVerify(name, summary string) *method {
 		if err != nil || !known {
 			return nil, false
 		}
-		fact := s.hub.known(q.Digest)
-		if fact == nil || fact.RateLimit != nil { // which the long way counts, and once is enough
+		fact := s.known(q.Digest)
+		if fact == nil {
 			return nil, false
 		}
-		result, err := s.answerFrom(c, fact, q, p.Options)
+		result, err := s.answerFrom(door.lease(), fact, q, p.Options)
 		return result, err == nil
 	}
 	return m.or(CodeTooManyRequests, "the token is good, and over its rate limit; data.retryAfterMs says when it is not")

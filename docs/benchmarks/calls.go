@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -33,7 +34,7 @@ func calls(o *options) error {
 		return err
 	}
 	session := ours.session
-	size, err := replySize(ours)
+	size, err := replySize(ours, sessionRead(firstID))
 	if err != nil {
 		return err
 	}
@@ -48,11 +49,11 @@ func calls(o *options) error {
 		return err
 	}
 	fmt.Printf("requests of %d bytes, replies of %d\n", len(sessionRead(firstID)), size)
-	reference, err := dialCallers(theirs.addr, path, theirSession, size)
+	reference, err := dialCallers(theirs.addr, path, theirSession, sessionRead(firstID), size)
 	if err != nil {
 		return err
 	}
-	tokenwire, err := dialCallers(ours.addr, "/api", session, size)
+	tokenwire, err := dialCallers(ours.addr, "/api", session, sessionRead(firstID), size)
 	if err != nil {
 		return err
 	}
@@ -72,13 +73,13 @@ func calls(o *options) error {
 }
 
 // replySize asks once and returns how large the reply was.
-func replySize(t *tokenwire) (int, error) {
+func replySize(t *tokenwire, request []byte) (int, error) {
 	c, err := t.connect(t.session)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	c.send(sessionRead(firstID))
+	c.send(request)
 	if err := c.flush(); err != nil {
 		return 0, err
 	}
@@ -86,7 +87,8 @@ func replySize(t *tokenwire) (int, error) {
 	return len(reply), err
 }
 
-func dialCallers(addr, path, bearer string, reply int) ([]*caller, error) {
+// dialCallers connects callers who send a request, whose id is the digits at its end but one.
+func dialCallers(addr, path, bearer string, request []byte, reply int) ([]*caller, error) {
 	var all []*caller
 	for range callers {
 		c, err := dial(addr, path, bearer)
@@ -98,7 +100,7 @@ func dialCallers(addr, path, bearer string, reply int) ([]*caller, error) {
 				return nil, err
 			}
 		}
-		all = append(all, &caller{client: c, request: sessionRead(firstID), reply: reply})
+		all = append(all, &caller{client: c, request: bytes.Clone(request), reply: reply})
 	}
 	return all, nil
 }
