@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/rpc"
 )
 
 // settings are what Tokenwire is started with: flags, each with an environment variable, and secrets, which come from
@@ -23,6 +24,7 @@ type settings struct {
 	key           models.KeySource
 	origins       []string
 	tokensPerUser int
+	tokensCached  int
 	eventsKept    time.Duration
 	adminPassword models.Secret
 }
@@ -54,6 +56,7 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
 	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")
 	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
+	flags.IntVar(&s.tokensCached, "tokens-cached", rpc.DefaultFacts, "tokens whose facts are kept in memory, to be verified without asking the database")
 	s.eventsKept = models.DefaultKept
 	flags.Var((*duration)(&s.eventsKept), "events-kept", "`hours`, such as 168h: how long events are kept, to be resumed from and read")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -77,6 +80,9 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	}
 	if s.tokensPerUser < 1 {
 		return nil, fmt.Errorf("--tokens-per-user is at least 1, not %d", s.tokensPerUser)
+	}
+	if s.tokensCached < 1 {
+		return nil, fmt.Errorf("--tokens-cached is at least 1, not %d", s.tokensCached)
 	}
 	if s.eventsKept < time.Minute {
 		return nil, fmt.Errorf("--events-kept is at least 1m, not %v", s.eventsKept)
