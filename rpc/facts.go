@@ -64,43 +64,40 @@ func (h *hub) ask(ctx context.Context, d models.Digest) (*fact, error) {
 			return nil, err
 		}
 		fact := newFact(read, d)
-		if h.keep(fact) || attempt == maxReads {
+		if kept := h.keep(fact); kept != nil {
+			return kept, nil
+		}
+		if attempt == maxReads { // true as of this call, and no longer than that
 			return fact, nil
 		}
 	}
 }
 
 // keep keeps facts that were read, if nothing has happened to the user since: what was read before a change must not be
-// kept after it.
-func (h *hub) keep(fact *fact) bool {
+// kept after it. It returns those that are kept, which others may have read, or nil.
+func (h *hub) keep(fact *fact) *fact {
 	f := h.retain(fact.UserID, fact.Position.Number)
 	if f == nil {
-		return false
+		return nil
 	}
 	defer h.release(f)
 	if !h.follow(f) {
-		return false
+		return nil
 	}
+	defer h.evict()
 	f.mu.Lock()
-	kept := f.last <= fact.Position.Number
-	if kept {
-		h.watch(f, fact)
+	defer f.mu.Unlock()
+	if f.last > fact.Position.Number {
+		return nil
 	}
-	f.mu.Unlock()
-	h.evict()
-	return kept
-}
-
-// watch keeps facts and has the token watched. It is called with feed.mu held.
-func (h *hub) watch(f *feed, fact *fact) {
-	w := h.watched(f, fact.TokenID)
+	if kept, _ := h.facts.kept.Peek(fact.digest); kept != nil {
+		return kept
+	}
 	fact.feed = f
-	if other, _ := h.facts.kept.Peek(fact.digest); other != nil {
-		other.stale.Store(true)
-		w.remove(other)
-	}
+	w := h.watched(f, fact.TokenID)
 	w.facts = append(w.facts, fact)
 	h.facts.kept.Add(fact.digest, fact)
+	return fact
 }
 
 // evict drops facts where there are too many. It is called without any lock, since those are some other user's.

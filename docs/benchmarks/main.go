@@ -1,6 +1,6 @@
 // Benchmarks measures Tokenwire against what it is held to: README.md says how, and what came out.
 //
-//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify
+//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify | receipt | cold
 //
 // The load comes from this process. Tokenwire (built from the tree) and the references (this program again, under hidden
 // subcommands) are processes of their own, and end with it.
@@ -24,7 +24,7 @@ type options struct {
 }
 
 var subcommands = map[string]func(o *options) error{
-	"calls": calls, "memory": memory, "fanout": fanout, "set-enabled": setEnabled, "verify": verify,
+	"calls": calls, "memory": memory, "fanout": fanout, "set-enabled": setEnabled, "verify": verify, "receipt": receipt, "cold": cold,
 }
 
 // references are the hidden subcommands: servers that the others start.
@@ -45,7 +45,7 @@ func main() {
 	flag.DurationVar(&o.period, "period", 3*time.Second, "length of one measurement")
 	flag.Int64Var(&watchers, "watchers", 1000, "connections that fanout tells of each change")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify")
+		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify|receipt|cold")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

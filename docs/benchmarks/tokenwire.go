@@ -37,7 +37,7 @@ func build(o *options, tree string) (string, error) {
 }
 
 // startTokenwire starts a tree's Tokenwire on a database, or on a new SQLite file where that is "".
-func startTokenwire(o *options, tree, database string) (*tokenwire, error) {
+func startTokenwire(o *options, tree, database string, args ...string) (*tokenwire, error) {
 	program, err := build(o, tree)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func startTokenwire(o *options, tree, database string) (*tokenwire, error) {
 		database = "sqlite:" + filepath.Join(dir, "tokenwire.db")
 	}
 	p, err := start([]string{"TOKENWIRE_DATABASE=" + database, "TOKENWIRE_ADMIN_PASSWORD=" + password},
-		program, "--listen", "127.0.0.1:0", "--key-file", filepath.Join(o.dir, "key"))
+		program, append([]string{"--listen", "127.0.0.1:0", "--key-file", filepath.Join(o.dir, "key")}, args...)...)
 	if err != nil {
 		return nil, err
 	}
