@@ -276,6 +276,12 @@ func (h *hub) publish(f *feed, events []models.Event) {
 func (h *hub) dispatch(f *feed, e *models.Event) {
 	f.last = e.Position
 	h.metrics.events.Inc()
+	switch { // first: who is told of a change, and asks, hears nothing older
+	case e.Method == models.UserEnded:
+		h.revoke(f, "", e.ChangeID)
+	case e.TokenID != "":
+		h.revoke(f, e.TokenID, e.ChangeID)
+	}
 	d := &delivery{event: e}
 	for c := range f.conns {
 		if c.joined && e.Position > c.position.Number {
@@ -283,12 +289,6 @@ func (h *hub) dispatch(f *feed, e *models.Event) {
 		}
 	}
 	h.metrics.pushed.Add(float64(d.told))
-	switch {
-	case e.Method == models.UserEnded:
-		h.revoke(f, "", e.ChangeID)
-	case e.TokenID != "":
-		h.revoke(f, e.TokenID, e.ChangeID)
-	}
 }
 
 // heartbeat lets the connections of the next slot beat.

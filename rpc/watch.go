@@ -67,6 +67,9 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 
 // tell tells verifiers that what they hold of some tokens is no longer so.
 func (h *hub) tell(f *feed, tokenID, changeID string, told map[*lease][]string) {
+	if len(told) == 0 {
+		return
+	}
 	r := newRevocation(f, tokenID)
 	for l, ids := range told {
 		slices.Sort(ids)
