@@ -98,7 +98,7 @@ func TestTokenElsewhere(t *testing.T) {
 				t.Errorf("from %q: %v", address, err)
 			}
 		}
-		if err := store.FlushSeen(ctx); err != nil {
+		if err := store.FlushUses(ctx); err != nil {
 			t.Fatal(err)
 		}
 		inside, err := store.Authenticate(ctx, secret, "192.0.2.1")

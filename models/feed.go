@@ -290,7 +290,7 @@ const (
 	pruneBatch = 1000
 )
 
-// prune deletes events and sessions that are past their time, until ctx ends.
+// prune deletes events, sessions and uses that are past their time, until ctx ends.
 func (s *Store) prune(ctx context.Context) {
 	for tick := time.NewTicker(pruneEvery); ; {
 		select {
@@ -305,9 +305,15 @@ func (s *Store) prune(ctx context.Context) {
 	}
 }
 
-// Prune deletes one batch of what is past its time and reports whether there may be more. Of a feed it deletes from the
-// beginning only, so that what is kept has no gap.
+// Prune deletes one batch of what is past its time and reports whether there may be more.
 func (s *Store) Prune(ctx context.Context) (more bool, err error) {
+	events, err1 := s.pruneFeeds(ctx)
+	uses, err2 := s.pruneUses(ctx)
+	return events || uses, errors.Join(err1, err2)
+}
+
+// pruneFeeds deletes events, and sessions. Of a feed it deletes from the beginning only, so that what is kept has no gap.
+func (s *Store) pruneFeeds(ctx context.Context) (more bool, err error) {
 	cutoff := TimeOf(s.options.Now().Add(-s.options.EventsKept))
 	err = s.transact(ctx, func(tx *gorm.DB) error {
 		var old []Event

@@ -197,7 +197,13 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 	now := s.now()
 	from, _ := netip.ParseAddr(address)
 	number, until, same := row.shown(s.key.mac(credential), now)
-	if !same || !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now || !row.AllowedIPs.Contain(from) {
+	if !same {
+		return nil, ErrUnauthorized
+	}
+	if !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now || !row.AllowedIPs.Contain(from) {
+		if kind == KindToken {
+			s.Used(id, 0, 1)
+		}
 		return nil, ErrUnauthorized
 	}
 	identity := &Identity{
@@ -205,7 +211,13 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 		ExpiresAt: row.ExpiresAt, From: from, SecretNumber: number, SecretUntil: until, Position: Position{row.Number, row.ChangeID},
 	}
 	var err error
-	identity.Permissions, err = effective(db, row.UserID, identity.Credential)
-	s.seen.mark(identity.Credential, now)
-	return identity, err
+	if identity.Permissions, err = effective(db, row.UserID, identity.Credential); err != nil {
+		return nil, err
+	}
+	if kind == KindToken {
+		s.Used(id, 1, 0)
+	} else {
+		s.Seen(identity.Credential)
+	}
+	return identity, nil
 }

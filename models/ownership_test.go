@@ -65,6 +65,10 @@ func callsOfToken(ctx context.Context, store *models.Store, version int64) map[s
 			return err
 		},
 		"CheckToken": func(by models.Actor, id string) error { return store.CheckToken(ctx, by.Identity, id) },
+		"ReadUsage": func(by models.Actor, id string) error {
+			_, err := store.ReadUsage(ctx, by.Identity, id, models.UsageOptions{})
+			return err
+		},
 		"ReadTokens": func(by models.Actor, id string) error {
 			_, err := store.ReadTokens(ctx, by.Identity, models.TokensOptions{ListOptions: models.ListOptions{ID: &id}})
 			return err
@@ -92,7 +96,7 @@ func TestOwnership(t *testing.T) {
 			"DeleteSession": func(by models.Actor, id string) error { return store.DeleteSession(ctx, by, id) },
 		}
 		callers := map[string]models.Actor{"eve": eve, "eve's token": authenticate(t, store, evesSecret), "admin": admin}
-		if err := store.FlushSeen(ctx); err != nil {
+		if err := store.FlushUses(ctx); err != nil {
 			t.Fatal(err)
 		}
 		before := dump(t, url)
@@ -190,7 +194,7 @@ func TestAdministrationNeedsAdmin(t *testing.T) {
 		}
 		callers := map[string]models.Actor{"eve": eve, "the administrator's token": authenticate(t, store, secret), "a former administrator": stripped}
 		methods := callsOfAdministrators(ctx, store, ada.Credential.ID)
-		if err := store.FlushSeen(ctx); err != nil {
+		if err := store.FlushUses(ctx); err != nil {
 			t.Fatal(err)
 		}
 		before := dump(t, url)

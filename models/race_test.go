@@ -182,7 +182,7 @@ func TestDefaultTokenLimit(t *testing.T) {
 		}
 		defer tx.Rollback()
 		for i := range models.DefaultTokens - 1 {
-			if _, err := tx.Exec("INSERT INTO api_tokens VALUES (?, ?, 'x', 'x', ?, 1, 1, 1, 1, NULL, NULL, NULL, NULL, NULL, 1, NULL, NULL)", fmt.Sprint(i), admin.UserID, []byte(fmt.Sprint(i))); err != nil {
+			if _, err := tx.Exec("INSERT INTO api_tokens VALUES (?, ?, 'x', 'x', ?, 1, 1, 1, 1, NULL, NULL, NULL, NULL, NULL, 1, NULL, NULL, 0)", fmt.Sprint(i), admin.UserID, []byte(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}

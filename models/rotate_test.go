@@ -168,7 +168,7 @@ func TestNothingByASecretThatHasEnded(t *testing.T) {
 		oneOf(t, rename(first))
 		oneOf(t, rename(authenticate(t, r.store, r.secrets[0]))) // an identity of after the rotation
 		r.now = r.now.Add(time.Minute)
-		if err := r.store.FlushSeen(ctx); err != nil {
+		if err := r.store.FlushUses(ctx); err != nil {
 			t.Fatal(err)
 		}
 		refuses("after the overlap", first)
@@ -176,7 +176,7 @@ func TestNothingByASecretThatHasEnded(t *testing.T) {
 		oneOf(t, rename(second))
 		r.rotate(r.admin, time.Minute)
 		r.rotate(r.admin, time.Minute)
-		if err := r.store.FlushSeen(ctx); err != nil {
+		if err := r.store.FlushUses(ctx); err != nil {
 			t.Fatal(err)
 		}
 		refuses("rotated twice", second)

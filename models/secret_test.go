@@ -198,7 +198,7 @@ func TestNoSecretInTheDatabase(t *testing.T) {
 			if _, err := s.CreateUser(t.Context(), again(admin), "ada", models.CreateUserOptions{Password: models.NewSecret(password)}); err != nil {
 				t.Error(err)
 			}
-			s.FlushSeen(t.Context())
+			s.FlushUses(t.Context())
 			searchDatabase(t, url, search, known) // while it is open: SQLite has most of it in the -wal file
 		})
 		key, err := os.ReadFile(source.File)

@@ -55,10 +55,11 @@ type Store struct {
 	key      Key
 	options  Options
 	observer Observer
-	seen     seen
+	uses     uses
 
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
+	unwritten  error // why the last uses could not be written
 }
 
 // Observer is told of what a store commits.
@@ -80,7 +81,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}}
-	s.seen.init()
+	s.uses.init()
 	migrations, done, err := migrationPool(url, write)
 	if err == nil {
 		err = errors.Join(migrate(ctx, migrations), done())
@@ -97,7 +98,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.prune(background) })
-	s.background.Go(func() { s.writeSeen(background) })
+	s.background.Go(func() { s.writeUses(background) })
 	return s, nil
 }
 
@@ -117,7 +118,7 @@ func (nobody) InDoubt([]string) {}
 func (s *Store) Close() error {
 	s.stop()
 	s.background.Wait()
-	return s.closeDatabase()
+	return errors.Join(s.unwritten, s.closeDatabase())
 }
 
 func (s *Store) closeDatabase() error {
