@@ -21,6 +21,9 @@ const (
 	TokenDeleted              = "/v1/api-tokens/deleted"
 	TokenEnabledChanged       = "/v1/api-tokens/enabled-changed"
 	TokenPermissionsChanged   = "/v1/api-tokens/permissions-changed"
+	TokenExpiring             = "/v1/api-tokens/expiring"
+	TokenExpired              = "/v1/api-tokens/expired"
+	TokenLeaked               = "/v1/api-tokens/leaked"
 	SessionPermissionsChanged = "/v1/session/permissions-changed"
 )
 
@@ -59,6 +62,22 @@ type (
 		Permissions          PermissionSet `json:"permissions"`
 		EffectivePermissions []string      `json:"effectivePermissions"`
 		Version              int64         `json:"version"`
+	}
+	// TokenExpiringParams are those of TokenExpiring.
+	TokenExpiringParams struct {
+		TokenID   string `json:"tokenId"`
+		ExpiresAt Time   `json:"expiresAt"`
+		Days      int64  `json:"days" minimum:"1" maximum:"30" doc:"30, 7 or 1: so many days, or less, are left"`
+	}
+	// TokenExpiredParams are those of TokenExpired.
+	TokenExpiredParams struct {
+		TokenID   string `json:"tokenId"`
+		ExpiresAt Time   `json:"expiresAt"`
+	}
+	// TokenLeakedParams are those of TokenLeaked.
+	TokenLeakedParams struct {
+		TokenID string  `json:"tokenId"`
+		URL     *string `json:"url" doc:"where it was found, as whoever reported it says; null where he does not"`
 	}
 	// SessionPermissionsChangedParams are those of SessionPermissionsChanged.
 	SessionPermissionsChangedParams struct {

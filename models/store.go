@@ -19,6 +19,7 @@ const (
 	DefaultTokens   = 1000                 // tokens that one user may have
 	DefaultKept     = 7 * 24 * time.Hour   // how long events are kept
 	DefaultSession  = 30 * 24 * time.Hour  // how long a session lasts
+	DefaultEnds     = 2 * time.Second      // how often tokens are looked for that are near their end: nobody waits longer to be told
 	MaxPermissions  = 1000                 // permissions in the catalogue, so that every set of them fits a message
 	MaxUserSessions = 100                  // sessions of one user: the oldest makes way for a new one
 )
@@ -29,6 +30,7 @@ type Options struct {
 	TokensPerUser   int
 	EventsKept      time.Duration
 	SessionLifetime time.Duration
+	EndsEvery       time.Duration    // how often tokens are looked for that are near their end
 	Now             func() time.Time // the clock; time.Now by default
 }
 
@@ -41,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SessionLifetime == 0 {
 		o.SessionLifetime = DefaultSession
+	}
+	if o.EndsEvery == 0 {
+		o.EndsEvery = DefaultEnds
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -57,6 +62,7 @@ type Store struct {
 	observer Observer
 	uses     uses
 
+	observed   chan struct{}      // closed when there is an observer
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
 	unwritten  error // why the last uses could not be written
@@ -80,7 +86,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}}
+	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}, observed: make(chan struct{})}
 	s.uses.init()
 	migrations, done, err := migrationPool(url, write)
 	if err == nil {
@@ -99,11 +105,16 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	s.stop = stop
 	s.background.Go(func() { s.prune(background) })
 	s.background.Go(func() { s.writeUses(background) })
+	s.background.Go(func() { s.tellEnds(background) })
 	return s, nil
 }
 
-// Observe sets who is told of commits. It must be called before the first change.
-func (s *Store) Observe(o Observer) { s.observer = o }
+// Observe sets who is told of commits. It is called once, before the first change; what the store changes by itself begins
+// then.
+func (s *Store) Observe(o Observer) {
+	s.observer = o
+	close(s.observed)
+}
 
 // nobody is told until there is an observer.
 type nobody struct{}

@@ -33,6 +33,7 @@ type Token struct {
 	SecretNumber         int64         `json:"-"` // of the present secret, counted from 1
 	PreviousHash         []byte        `json:"-"` // of the secret before that, while it is good
 	PreviousUntil        *Time         `json:"-"` // when that ends
+	EndTold              int64         `json:"-"` // how many of endSteps have been told of its end
 	LastUsedAt           *Time         `json:"lastUsedAt"`
 }
 

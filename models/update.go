@@ -54,10 +54,13 @@ func (s *Store) UpdateToken(ctx context.Context, by Actor, tokenID string, chang
 				return err
 			}
 		}
+		if !same(was.expiresAt, will.expiresAt) {
+			token.EndTold = 0
+		}
 		token.Name, token.NameFolded = name, fold(name)
 		token.setBounds(will)
-		return c.recordUpdate(token, "name = ?, name_folded = ?, expires_at = ?, allowed_ips = ?, rate_requests = ?, rate_window = ?, ",
-			token.Name, token.NameFolded, token.ExpiresAt, token.AllowedIPs, token.RateRequests, token.RateWindow)
+		return c.recordUpdate(token, "name = ?, name_folded = ?, expires_at = ?, end_told = ?, allowed_ips = ?, rate_requests = ?, rate_window = ?, ",
+			token.Name, token.NameFolded, token.ExpiresAt, token.EndTold, token.AllowedIPs, token.RateRequests, token.RateWindow)
 	})
 	return token, err
 }
