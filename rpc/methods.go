@@ -24,9 +24,14 @@ func (s *Service) table() []*method {
 		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/update", ownTokens, "Changes a token's name, its end, where it is good from, and its rate limit.", s.updateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
+		define("/v1/api-tokens/usage", ownTokens, "Tells how often a token was used, by the hour.", s.readUsage),
 
 		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents),
 		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents).or(CodeGone, "events as old as after are no longer kept"),
+
+		define("/v1/leaks/report", anybody, "Ends a token or session that was found where it should not be, and tells the token's owner. The answer is the same for any text.", s.reportLeak).
+			byPost().
+			or(CodeTooManyRequests, tooManyAttempts),
 
 		define("/v1/permissions/create", administrator, "Adds a permission to the catalogue and gives it to the caller's user.", s.createPermission).
 			or(CodeConflict, "it is there already (data.permission), or the catalogue is full"),
@@ -63,6 +68,7 @@ func (s *Service) table() []*method {
 		define("/v1/verifier/confirm", verifier, "Says that the verifier has let go of all that it was told of up to a number.", s.confirmChanged).
 			fromMemory().or(CodeForbidden, onlyConnection),
 		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory(),
+		define("/v1/verifier/report", verifier, "Counts what a verifier has answered for by itself.", s.reportUses),
 		s.defineVerify("/v1/verifier/verify", "Tells whether a token is good, whose it is, and what it may do."),
 
 		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),

@@ -37,12 +37,13 @@ type Service struct {
 	openrpc []byte
 	signIns *signInLimits
 	rates   *rates
+	leaks   *leakLimits
 	metrics *metrics
 }
 
 // NewService returns a service on a store, and becomes its observer. Close ends it.
 func NewService(store *models.Store, o Options) *Service {
-	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), rates: newRates(), metrics: newMetrics(o.Metrics)}
+	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), leaks: newLeakLimits(), rates: newRates(), metrics: newMetrics(o.Metrics)}
 	if o.Facts == 0 {
 		o.Facts = DefaultFacts
 	}

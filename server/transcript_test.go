@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	stdjson "encoding/json" // numbers as they were sent
 	"fmt"
 	"maps"
@@ -32,6 +33,7 @@ import (
 //	@after <a> <b>                          holds that b is not before a
 //	@secret name text                       sets <name> to a text
 //	@hour first                             the clock goes on past the next full hour, which is <first>
+//	@ends 24h                               the clock goes on so far, and what is due of the ends of tokens is told
 //	@prune 200h                             the clock goes on so far, and what is past its time is deleted
 //	a--> message                            sent by a
 //	a<-- message                            the next message that a gets, heartbeats left out
@@ -80,7 +82,7 @@ type player struct {
 
 func newPlayer(t *testing.T, url, file string) *player {
 	c := &clock{}
-	i := startWith(t, url, models.Options{Now: c.now}, nil)
+	i := startWith(t, url, models.Options{Now: c.now, EndsEvery: time.Hour}, nil) // only when a transcript says so
 	return &player{t: t, i: i, clock: c, conns: map[string]*conn{}, vars: map[string]any{"password": adminPassword}, file: file, document: newDescribed(i)}
 }
 
@@ -177,18 +179,25 @@ func (p *player) directive(words []string) {
 		p.clock.forward(full.Sub(now) + time.Second) // the clock may be a little ahead of time
 		p.vars[words[1]] = models.TimeOf(full).String()
 	case len(words) == 2 && words[0] == "@prune":
-		d, err := time.ParseDuration(words[1])
-		if err != nil {
-			p.fatal("%v", err)
-		}
-		p.clock.forward(d)
-		for more := true; more; {
-			if more, err = p.i.store.Prune(p.t.Context()); err != nil {
-				p.fatal("%v", err)
-			}
-		}
+		p.later(words[1], p.i.store.Prune)
+	case len(words) == 2 && words[0] == "@ends":
+		p.later(words[1], p.i.store.TellEnds)
 	default:
 		p.fatal("what is %q?", words)
+	}
+}
+
+// later puts the clock forward and has the store do what is due by then.
+func (p *player) later(duration string, do func(context.Context) (more bool, err error)) {
+	d, err := time.ParseDuration(duration)
+	if err != nil {
+		p.fatal("%v", err)
+	}
+	p.clock.forward(d)
+	for more := true; more; {
+		if more, err = do(p.t.Context()); err != nil {
+			p.fatal("%v", err)
+		}
 	}
 }
 
