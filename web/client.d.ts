@@ -50,6 +50,17 @@ export interface Token {
   token?: string;
 }
 
+/** How often a token was good for what it was used for, and how often it was not. */
+export interface Usage {
+  lastUsedAt: string | null;
+  allowed: number;
+  denied: number;
+  /** Those that had any, oldest first, each with its beginning. */
+  hours: { from: string; allowed: number; denied: number }[];
+  from: string;
+  to: string;
+}
+
 export interface User {
   id: string;
   username: string;
@@ -123,6 +134,10 @@ export interface Frame {
 export interface Events {
   "/v1/api-tokens/created": Change & { token: Token };
   "/v1/api-tokens/updated": Change & { token: Token };
+  "/v1/api-tokens/expiring": Change & { tokenId: string; expiresAt: string; days: number };
+  "/v1/api-tokens/expired": Change & { tokenId: string; expiresAt: string };
+  /** The token was found where it should not be, and is switched off. */
+  "/v1/api-tokens/leaked": Change & { tokenId: string; url: string | null };
   "/v1/api-tokens/deleted": Change & { tokenId: string };
   "/v1/api-tokens/enabled-changed": Change & { tokenId: string; enabled: boolean; version: number };
   "/v1/api-tokens/permissions-changed": PermissionsChanged;
@@ -197,6 +212,7 @@ export interface Methods {
   "/v1/api-tokens/set-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
   "/v1/api-tokens/update": (tokenId: string, changes: { name?: string; version?: number } & Bounds) => Token;
   "/v1/api-tokens/update-permissions": (tokenId: string, permissions: Record<string, boolean>, options?: { version?: number }) => Token;
+  "/v1/api-tokens/usage": (tokenId: string, options?: { from?: string; to?: string }) => Usage;
   "/v1/events/count": () => { hours: { from: string; changes: number }[]; from: string; complete: boolean };
   "/v1/events/read": (options?: { after?: string; limit?: number }) => { events: { method: string; params: any }[]; next: string | null; position: string };
   "/v1/permissions/read": () => Permission[];

@@ -1,7 +1,7 @@
 // A program that uses client.js as its users would, for its types alone: it is compiled by tsc and never run. What must not
 // compile is marked so.
 
-import { Api, ApiError, type Change, type PermissionsChanged, type Ready, type SignIn, type State, type Token, type User } from "./client.js";
+import { Api, ApiError, type Change, type PermissionsChanged, type Ready, type SignIn, type State, type Token, type Usage, type User } from "./client.js";
 
 /** Compiles only where a value has exactly that type, and is not `any`. */
 function is<Expected>() {
@@ -55,6 +55,7 @@ export async function calls() {
   is<Token>()(await api.with({ signal: AbortSignal.timeout(5_000) }).call("/v1/api-tokens/set-enabled", token.id, true));
   is<User>()((await api.call("/v1/session/read")).user);
   is<number>()((await api.call("/v1/events/count")).hours[0].changes);
+  is<Usage>()(await api.call("/v1/api-tokens/usage", token.id, { from: "2030-01-01T00:00:00Z" }));
   is<any>()(await api.call("/v1/users/read"));
   is<any>()(await api.callNamed("/v1/users/read", { options: { limit: 10 } }));
 
@@ -93,6 +94,8 @@ api.on("/v1/api-tokens/enabled-changed", ({ tokenId, enabled, version }) => {
   is<boolean>()(enabled);
   is<number>()(version);
 });
+api.on("/v1/api-tokens/expiring", ({ days }) => is<number>()(days));
+api.on("/v1/api-tokens/leaked", ({ url }) => is<string | null>()(url));
 api.on("/v1/session/ended", ({ reason }) => is<string>()(reason));
 api.on("/v1/session/heartbeat", async ({ position }) => is<string>()(position));
 api.on("state", ({ state, retryAt }) => {

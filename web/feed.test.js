@@ -199,6 +199,15 @@ test("what differs of a token, or how it is where it is not known how it was", (
   assert.deepEqual([titleOf(freed).kind, titleOf(freed).title], ["updated", "Changed"]);
 });
 
+test("what comes by itself, and what somebody reported", () => {
+  const said = (/** @type {string} */ what, /** @type {any} */ params) => [titleOf(entry(what, params)).title, detailOf(entry(what, params), null), ...whoOf(entry(what, { by: null, ...params }), me)];
+  assert.match(said("expiring", { expiresAt: "2030-01-01T12:00:00Z", days: 7 }).join(", "), /^Expires soon, good until 1 Jan 2030, .+, by itself$/);
+  assert.match(said("expired", { expiresAt: "2030-01-01T12:00:00Z" }).join(", "), /^Expired, was good until 1 Jan 2030, .+, by itself$/);
+  assert.deepEqual(said("leaked", { url: "https://git.example/a" }), ["Leaked", "found at \u2068https://git.example/a\u2069", "reported by somebody"]);
+  assert.deepEqual(said("leaked", { url: null }), ["Leaked", "found where it should not be", "reported by somebody"]);
+  assert.deepEqual(said("enabled-changed", { enabled: false }), ["Switched off", "", "as it was leaked"]);
+});
+
 test("titles, also of what is not known yet, and what a filter looks through", () => {
   assert.deepEqual(["created", "deleted", "permissions-changed", "updated", "renamed"].map((what) => titleOf(entry(what, {})).title), ["Created", "Deleted", "Permissions", "Changed", "Changed"]);
   assert.equal(titleOf(entry("enabled-changed", { enabled: false })).title, "Switched off");

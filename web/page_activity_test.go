@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,9 +98,8 @@ func TestActivityFilterPauseAndNumbers(t *testing.T) {
 
 		s.click("button", "Pause")
 		s.call("/v1/api-tokens/set-enabled", nil, bravo.ID, true)
-		soon := map[string]any{"expiresAt": time.Now().Add(3 * time.Second)}
 		var short token
-		s.call("/v1/api-tokens/create", &short, "short-lived", soon)
+		s.call("/v1/api-tokens/create", &short, "short-lived", map[string]any{"expiresAt": time.Now().Add(100 * 24 * time.Hour)})
 		s.see("button", "2 new: show")
 		s.seeNumbers(7, 2, 1, 0) // which stand still, too
 		s.seeChanges(createdAnother, createdAgain, deleted, off, taken, createdBravo, createdAlpha)
@@ -110,20 +108,24 @@ func TestActivityFilterPauseAndNumbers(t *testing.T) {
 		s.seeNo("button", "/new: show/")
 		s.call("/v1/api-tokens/delete", nil, bravo.ID)
 		s.see("button", "1 new: show")
-		s.until("the token to expire", func() error {
-			var n struct{ Expired int }
-			if s.call("/v1/api-tokens/count", &n); n.Expired != 1 {
-				return errors.New("it has not")
-			}
-			return nil
-		})
 		s.click("button", "Resume")
-		s.seeNumbers(10, 2, 0, 1)
+		s.seeNumbers(10, 3, 0, 0)
 		s.untilJS(`document.querySelectorAll(".change").length === 10`)
 		is := s.changes()
 		if is[0] != "Deleted bravo: "+byOther || !strings.HasPrefix(is[1], "Created short-lived: without permissions, until ") || is[2] != "Switched on bravo: "+byOther {
 			t.Errorf("the changes are %q", is)
 		}
+
+		// What comes by itself: an end, and perhaps that it is near.
+		s.choose("Which changes", "Expiry")
+		s.call("/v1/api-tokens/update", nil, short.ID, map[string]any{"expiresAt": time.Now().Add(time.Second)})
+		s.until("the token to expire", func() error {
+			if is = s.changes(); len(is) == 0 || !strings.HasPrefix(is[0], "Expired short-lived: was good until ") || !strings.HasSuffix(is[0], " · by itself") {
+				return fmt.Errorf("the changes are %q", is)
+			}
+			return nil
+		})
+		s.seeNumbers(11+len(is), 2, 0, 1)
 	})
 }
 

@@ -65,7 +65,7 @@ func (s *served) fillIn() {
 	s.program.Call(used.Token, "/v1/session/read", nil)
 	off := s.create("old build server", "deploy", "admin")
 	s.call("/v1/api-tokens/set-enabled", nil, off.ID, false)
-	s.call("/v1/api-tokens/create", nil, "contractor", map[string]any{"expiresAt": time.Now().Add(30 * 24 * time.Hour)})
+	s.call("/v1/api-tokens/create", nil, "contractor", map[string]any{"expiresAt": time.Now().Add(31 * 24 * time.Hour)})
 	s.create("nightly export", "reports:read", "invoices:read", "invoices:write", "deploy", "tokens:verify")
 	s.create("ci", "deploy", "tokens:verify")
 }

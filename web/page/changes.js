@@ -13,7 +13,8 @@ import { permissionChanges, when } from "./words.js";
 const NAMED = 10; // permissions that are named; the rest is counted
 
 /** The kinds to choose from, by what the filter calls them. @type {Record<string, string>} */
-export const KINDS = { "": "All changes", created: "Created", deleted: "Deleted", enabled: "Switched on or off", permissions: "Permissions", updated: "Other changes" };
+export const KINDS = { "": "All changes", created: "Created", deleted: "Deleted", enabled: "Switched on or off", permissions: "Permissions", expiry: "Expiry", leaked: "Leaks",
+  updated: "Other changes" };
 
 /** @param {Entry} entry @returns {{ kind: string, title: string, look: "good" | "wait" | "bad" | "" }} */
 export function titleOf({ method, params }) {
@@ -24,6 +25,9 @@ export function titleOf({ method, params }) {
       return { kind: "enabled", title: params.enabled ? "Switched on" : "Switched off", look: params.enabled ? "good" : "wait" };
     case "/v1/api-tokens/permissions-changed": return { kind: "permissions", title: "Permissions", look: "" };
     case "/v1/api-tokens/updated": return { kind: "updated", title: "Changed", look: "" };
+    case "/v1/api-tokens/expiring": return { kind: "expiry", title: "Expires soon", look: "wait" };
+    case "/v1/api-tokens/expired": return { kind: "expiry", title: "Expired", look: "bad" };
+    case "/v1/api-tokens/leaked": return { kind: "leaked", title: "Leaked", look: "bad" };
     case "/v1/session/permissions-changed": return { kind: "permissions", title: "Your permissions", look: "" };
     default: return { kind: "", title: "Changed", look: "" };
   }
@@ -32,6 +36,9 @@ export function titleOf({ method, params }) {
 /** What there is to say of it beside its title. @param {Entry} entry @param {Held | null} before as far as that is known
  * @param {number} [most] permissions that are named */
 export function detailOf({ method, params }, before, most = NAMED) {
+  if (method === "/v1/api-tokens/expiring") return `good until ${when(params.expiresAt)}`;
+  if (method === "/v1/api-tokens/expired") return `was good until ${when(params.expiresAt)}`;
+  if (method === "/v1/api-tokens/leaked") return params.url ? `found at ${isolated(params.url)}` : "found where it should not be";
   const { permissions, effectivePermissions } = params.token ?? params;
   if (!permissions) return "";
   const isIdle = (/** @type {string} */ id) => effectivePermissions !== undefined && !effectivePermissions.includes(id); // a user's own are none
@@ -79,9 +86,12 @@ function effectChanges(before, after) {
   return [...words(after, before, "has an effect again"), ...words(before, after, "has no effect any more")];
 }
 
+/** Of whom nothing is known: who found a token is not told. @type {Record<string, string>} */
+const NOBODY = { "/v1/api-tokens/leaked": "reported by somebody", "/v1/api-tokens/enabled-changed": "as it was leaked" };
+
 /** Who did it. @param {Entry} entry @param {Viewer} viewer @returns {Words} */
-export function whoOf({ params: { by } }, { userId, sessionId, nameOf }) {
-  if (!by) return ["by itself"];
+export function whoOf({ method, params: { by } }, { userId, sessionId, nameOf }) {
+  if (!by) return [NOBODY[method] ?? "by itself"];
   if (by.userId !== userId) return ["by ", { name: by.username }];
   const { kind, id } = by.credential ?? {};
   if (kind === "token") return ["by you, with the token ", { name: nameOf(id) ?? prefixOf(id) }];

@@ -13,7 +13,7 @@ const GONE = 410;
 
 /** What the feed tells of. */
 export const NOTIFICATIONS = ["/v1/api-tokens/created", "/v1/api-tokens/updated", "/v1/api-tokens/deleted", "/v1/api-tokens/enabled-changed",
-  "/v1/api-tokens/permissions-changed", "/v1/session/permissions-changed"];
+  "/v1/api-tokens/permissions-changed", "/v1/api-tokens/expiring", "/v1/api-tokens/expired", "/v1/api-tokens/leaked", "/v1/session/permissions-changed"];
 
 /** A change. `isHeard`: it was told live, and not read.
  * @typedef {{ key: string, method: string, params: any, tokenId: string | null, isHeard: boolean }} Entry */
