@@ -42,11 +42,16 @@ type (
 	}
 )
 
-// reportLeak answers alike whatever the token is. Who reports is told to nobody, so that nobody need fear to.
+// reportLeak answers alike whatever the token is, when no verifier takes it any more. Who reports is told to nobody, so that
+// nobody need fear to.
 func (s *Service) reportLeak(ctx context.Context, c *Call, p reportLeak) (Empty, error) {
 	if err := s.leaks.attempt(c.door.Address); err != nil {
 		return Empty{}, err
 	}
-	_, _, err := s.store.ReportLeak(ctx, models.Actor{ChangeID: c.changeID}, p.Token, p.Options.URL)
+	var of subject
+	_, _, err := settled(ctx, s, c, &of, func() (_ Empty, err error) {
+		of.userID, of.tokenID, err = s.store.ReportLeak(ctx, models.Actor{ChangeID: c.changeID}, p.Token, p.Options.URL)
+		return Empty{}, err
+	})
 	return Empty{}, err
 }

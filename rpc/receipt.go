@@ -134,13 +134,18 @@ func (h *hub) expected(changeID string, r *revocation) {
 	}
 }
 
-// outstanding returns the revocations of a user's token, or with "" of all his tokens or those of all users, that verifiers
-// have not confirmed yet, whichever call brought them about.
-func (h *hub) outstanding(userID, tokenID string) (found []*revocation) {
-	for _, f := range h.feedsOf(userID) {
+// subject is what a change is about: a user's token, or with "" all his tokens. A change may find out itself.
+type subject struct{ userID, tokenID string }
+
+// allUsers is the user of a change that may be about everybody's tokens.
+const allUsers = "*"
+
+// outstanding returns the revocations of a subject that verifiers have not confirmed yet, whichever call brought them about.
+func (h *hub) outstanding(of subject) (found []*revocation) {
+	for _, f := range h.feedsOf(of.userID) {
 		f.mu.Lock()
 		for _, r := range f.revocations {
-			if r.about(tokenID) && !r.isDone() {
+			if r.about(of.tokenID) && !r.isDone() {
 				found = append(found, r)
 			}
 		}
@@ -149,14 +154,14 @@ func (h *hub) outstanding(userID, tokenID string) (found []*revocation) {
 	return found
 }
 
-// feedsOf returns a user's feed if it is here, or with "" all feeds.
+// feedsOf returns a user's feed if it is here, or those of allUsers.
 func (h *hub) feedsOf(userID string) []*feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if f := h.feeds[userID]; f != nil {
 		return []*feed{f}
 	}
-	if userID == "" {
+	if userID == allUsers {
 		return slices.Collect(maps.Values(h.feeds))
 	}
 	return nil
@@ -217,9 +222,9 @@ func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*rev
 }
 
 // settled makes a change that may take something away, and returns when no verifier acts on what was before: neither before
-// this change, nor before an earlier one of the same token (or of all of the user's, with "") that is still on its way. So a call that was cut off can
-// be made again and waits the same way, also where it finds that nothing is left to change.
-func settled[T any](ctx context.Context, s *Service, c *Call, userID, tokenID string, change func() (T, error)) (T, Receipt, error) {
+// this change, nor before an earlier one of the same subject that is still on its way. So a call that was cut off can be made
+// again and waits the same way, also where it finds that nothing is left to change.
+func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, change func() (T, error)) (T, Receipt, error) {
 	started := time.Now()
 	x, stop := s.hub.expect(c.changeID)
 	result, err := change()
@@ -229,7 +234,7 @@ func settled[T any](ctx context.Context, s *Service, c *Call, userID, tokenID st
 		return result, Receipt{}, err
 	}
 	revocations := x.revocations
-	for _, r := range s.hub.outstanding(userID, tokenID) {
+	for _, r := range s.hub.outstanding(*of) {
 		if !slices.Contains(revocations, r) {
 			revocations = append(revocations, r)
 		}

@@ -38,12 +38,12 @@ func gone(change func() error) func() (Empty, error) {
 }
 
 func (s *Service) deleteToken(ctx context.Context, c *Call, p tokenID) (OnlyReceipt, error) {
-	_, receipt, err := settled(ctx, s, c, c.caller.UserID, p.TokenID, gone(func() error { return s.store.DeleteToken(ctx, c.actor(), p.TokenID) }))
+	_, receipt, err := settled(ctx, s, c, &subject{c.caller.UserID, p.TokenID}, gone(func() error { return s.store.DeleteToken(ctx, c.actor(), p.TokenID) }))
 	return OnlyReceipt{receipt}, err
 }
 
 func (s *Service) rotateToken(ctx context.Context, c *Call, p rotateToken) (NewTokenReceipt, error) {
-	token, receipt, err := settled(ctx, s, c, c.caller.UserID, p.TokenID, func() (NewToken, error) {
+	token, receipt, err := settled(ctx, s, c, &subject{c.caller.UserID, p.TokenID}, func() (NewToken, error) {
 		token, secret, err := s.store.RotateToken(ctx, c.actor(), p.TokenID, p.Options)
 		return NewToken{token, secret.Reveal()}, err
 	})
@@ -75,18 +75,18 @@ func (s *Service) updateTokenPermissions(ctx context.Context, c *Call, p setToke
 }
 
 func (s *Service) changedToken(ctx context.Context, c *Call, tokenID string, change func() (*models.Token, error)) (TokenReceipt, error) {
-	token, receipt, err := settled(ctx, s, c, c.caller.UserID, tokenID, change)
+	token, receipt, err := settled(ctx, s, c, &subject{c.caller.UserID, tokenID}, change)
 	return TokenReceipt{token, receipt}, err
 }
 
 // deletePermission may concern tokens of every user: a repeated call, which finds nothing to delete, waits for all that is on its way.
 func (s *Service) deletePermission(ctx context.Context, c *Call, p permissionID) (OnlyReceipt, error) {
-	_, receipt, err := settled(ctx, s, c, "", "", gone(func() error { return s.store.DeletePermission(ctx, c.actor(), p.ID) }))
+	_, receipt, err := settled(ctx, s, c, &subject{userID: allUsers}, gone(func() error { return s.store.DeletePermission(ctx, c.actor(), p.ID) }))
 	return OnlyReceipt{receipt}, err
 }
 
 func (s *Service) deleteUser(ctx context.Context, c *Call, p userID) (OnlyReceipt, error) {
-	_, receipt, err := settled(ctx, s, c, p.UserID, "", gone(func() error { return s.store.DeleteUser(ctx, c.actor(), p.UserID) }))
+	_, receipt, err := settled(ctx, s, c, &subject{userID: p.UserID}, gone(func() error { return s.store.DeleteUser(ctx, c.actor(), p.UserID) }))
 	return OnlyReceipt{receipt}, err
 }
 
@@ -109,6 +109,6 @@ func (s *Service) updateUserPermissions(ctx context.Context, c *Call, p setUserP
 }
 
 func (s *Service) changedUser(ctx context.Context, c *Call, userID string, change func() (*models.User, error)) (UserReceipt, error) {
-	user, receipt, err := settled(ctx, s, c, userID, "", change)
+	user, receipt, err := settled(ctx, s, c, &subject{userID: userID}, change)
 	return UserReceipt{user, receipt}, err
 }

@@ -21,7 +21,7 @@ func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
 	h.tellAllUses()
 	began := time.Since(h.began)
-	feeds := h.feedsOf("")
+	feeds := h.feedsOf(allUsers)
 	whole := true
 	for len(feeds) > 0 && ctx.Err() == nil {
 		n := min(len(feeds), sweepChunk)
