@@ -284,6 +284,8 @@ export class Api {
   callNamed<M extends Method>(method: M, params: object, options?: CallOptions): Promise<Result<M>>;
   /** Options for a call by position: `api.with({ signal, timeout }).call(method, ...params)`. */
   with(options: CallOptions): { call: Call };
+  /** Sends a notification, with params by position: now, or never if the connection is not live. Nothing tells what became of it. */
+  notify(method: string, ...params: any[]): void;
 
   /** Hears a notification, "state", "reset", "frame", or "*" (every notification). Returns what unsubscribes. */
   on<M extends keyof Events>(method: M, fn: (params: Events[M]) => void): () => void;

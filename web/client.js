@@ -51,11 +51,9 @@ export class Api {
   /** @type {any} */ #socket = null;
   /** @type {any} the silence watch, or the wait for the next attempt */ #timer;
   /** @type {any} */ #settling; #probing = /** @type {AbortController | null} */ (null);
-  /** @type {string | null} */ #endReason = null;
   /** @type {{ resolve: Function, reject: Function }[]} what connect() has promised */ #waiters = [];
   /** @type {string | null} why nothing more can be called */ #over = null;
-  #closing = new AbortController();
-  #attempt = 0; #lastId = 0;
+  #closing = new AbortController(); #attempt = 0; #lastId = 0; #endReason = /** @type {string | null} */ (null);
   /** @type {Map<number, Call>} in the order made */ #queue = new Map();
   /** @type {Map<number, Call>} */ #sent = new Map();
   /** @type {Map<string, Set<{ fn: Function }>>} */ #listeners = new Map();
@@ -90,6 +88,7 @@ export class Api {
   /** Up to where everything has been told; `new Api(url, { since })` goes on from there. */
   get position() { return this.#position; }
   /** The same as connect(). */ get ready() { return this.connect(); }
+  get #isOpen() { return this.#state === "live" && this.#socket?.readyState === SOCKET_OPEN; }
 
   /** Resolves when the connection is live; rejects when it can no longer become so. @returns {Promise<Ready>} */
   connect() {
@@ -120,6 +119,8 @@ export class Api {
   callNamed(method, params, options) { return this.#request(method, params, options); }
   /** api.with({ signal }).call(method, ...params) @param {CallOptions} options @returns {{ call: Api["call"] }} */
   with(options) { return { call: (method, ...params) => this.#request(method, trimmed(params), options) }; }
+  /** Sends what is not answered: now, or never if the connection is not live. @param {string} method @param {...any} params */
+  notify(method, ...params) { if (this.#isOpen) this.#send(encode({ method, params: trimmed(params) })); }
 
   /** Hears a notification, "state", "reset", "frame", or "*" (every notification). Returns what unsubscribes.
    * @param {string} method @param {Function} fn @returns {() => void} */
@@ -142,12 +143,7 @@ export class Api {
       if (this.#over) throw failure(this.#state, this.#over, method);
       if (this.#queue.size >= QUEUE_MAX) throw failure("queue-full", `${QUEUE_MAX} calls are waiting`, method);
       const id = ++this.#lastId;
-      const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
-      if (HALF_CHARACTER.test(text)) throw new TypeError("Tokenwire: half of a surrogate pair is no text");
-      const bytes = new TextEncoder().encode(text).length;
-      if (bytes > FRAME_MAX_BYTES) throw failure("too-large", `${bytes} bytes, of ${FRAME_MAX_BYTES}`, method);
-
-      const call = { id, method, text, sent: false, resolve, reject, release: () => {} };
+      const call = { id, method, text: encode({ id, method, params }), sent: false, resolve, reject, release: () => {} };
       const late = () => this.#abandon(call, failure("timeout", `no answer in ${timeout} ms`, method, call.sent));
       const abort = () => this.#abandon(call, signal?.reason);
       const timer = timeout > 0 && timeout < 2 ** 31 ? setTimeout(late, timeout) : 0;
@@ -161,7 +157,7 @@ export class Api {
 
   #flush() {
     for (const call of this.#queue.values()) {
-      if (this.#state !== "live" || this.#socket?.readyState !== SOCKET_OPEN || this.#sent.size >= UNDER_WAY_MAX) return;
+      if (!this.#isOpen || this.#sent.size >= UNDER_WAY_MAX) return;
       this.#queue.delete(call.id);
       this.#sent.set(call.id, call);
       call.sent = true;
@@ -170,8 +166,7 @@ export class Api {
   }
 
   #forget(/** @type {Call} */ call) {
-    this.#queue.delete(call.id);
-    this.#sent.delete(call.id);
+    for (const calls of [this.#queue, this.#sent]) calls.delete(call.id);
     call.release();
   }
 
@@ -179,8 +174,7 @@ export class Api {
   #abandon(call, reason) {
     this.#forget(call);
     call.reject(reason);
-    const cancel = { jsonrpc: "2.0", method: "$/cancelRequest", params: { id: call.id } };
-    if (call.sent && this.#socket?.readyState === SOCKET_OPEN) this.#send(JSON.stringify(cancel));
+    if (call.sent && this.#isOpen) this.#send(encode({ method: "$/cancelRequest", params: { id: call.id } }));
     this.#flush();
   }
 
@@ -220,8 +214,7 @@ export class Api {
   /** Each event of a socket has its turn in a chain of promises, so that what awaits a reply runs before the next
    * message is handled, also where several arrive at once. @param {any} socket */
   #attend(socket) {
-    let opened = false;
-    let turns = Promise.resolve();
+    let [opened, turns] = [false, Promise.resolve()];
     const inTurn = (/** @type {() => void} */ handle) => {
       turns = turns.then(() => void (socket === this.#socket && handle())).catch(report);
     };
@@ -299,8 +292,7 @@ export class Api {
     const probe = (this.#probing = new AbortController());
     const isRefused = !opened && (await this.#isRefused(probe));
     if (this.#probing !== probe) return; // close(), reconnect() or signIn() came first
-    if (isRefused) this.#finish("ended", "unauthorized");
-    else this.#wait(code);
+    isRefused ? this.#finish("ended", "unauthorized") : this.#wait(code);
   }
 
   /** A browser does not tell why a WebSocket could not open; a POST does. @param {AbortController} probe */
@@ -322,8 +314,7 @@ export class Api {
 
   /** Lets go of the socket and of all that hangs on it; its later events are not heard. */
   #drop() {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#settling);
+    for (const timer of [this.#timer, this.#settling]) clearTimeout(timer);
     const [socket, probe] = [this.#socket, this.#probing];
     this.#socket = this.#probing = this.#endReason = null;
     probe?.abort();
@@ -387,6 +378,15 @@ async function post(end, token, method, params, signal) {
   if (response.ok && answer) return answer;
   const { code = response.status, message = `HTTP ${response.status}`, data } = answer?.error ?? {};
   throw new ApiError(code, message, { data, method });
+}
+
+/** @param {{ id?: number, method: string, params: any }} message @returns {string} its text, if the server would take it */
+function encode(message) {
+  const text = JSON.stringify({ jsonrpc: "2.0", ...message });
+  if (HALF_CHARACTER.test(text)) throw new TypeError("Tokenwire: half of a surrogate pair is no text");
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > FRAME_MAX_BYTES) throw failure("too-large", `${bytes} bytes, of ${FRAME_MAX_BYTES}`, message.method);
+  return text;
 }
 
 /** @param {string} code @param {string} message @param {string} [method] @param {boolean} [sent] */

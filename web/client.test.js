@@ -170,6 +170,25 @@ test("a call over 64 KiB is refused here, for the server would close the connect
   await assert.rejects(api.call("m", 1n), TypeError);
 });
 
+test("notify sends without an id, past the calls that wait, and not at all while the connection is not live", async (t) => {
+  const { api, wire } = await startLive(t);
+  for (let i = 0; i < 33; i++) outcome(api.call("m"));
+  api.notify("n", 1, undefined);
+  assert.deepEqual(wire.sent.at(-1), { jsonrpc: "2.0", method: "n", params: [1] });
+  assert.equal(wire.sent.length, 33);
+  assert.throws(() => api.notify("n", "\ud800"), TypeError);
+  assert.throws(() => api.notify("n", "x".repeat(70_000)), rejection("too-large", { outcome: "not-sent" }));
+  wire.readyState = 2;
+  api.notify("n", 2);
+  await wire.break();
+  api.notify("n", 3);
+  api.reconnect();
+  await Wire.last.open(null);
+  api.notify("n", 4);
+  await Wire.last.open();
+  assert(Wire.all.every(({ sent }) => sent.every(({ method, params }) => method === "m" || params[0] === 1)));
+});
+
 // ---- abort and timeout
 
 test("an abort rejects at once with the signal's reason, cancels, and drops the late answer", async (t) => {

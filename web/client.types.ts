@@ -57,6 +57,7 @@ export async function calls() {
   is<number>()((await api.call("/v1/events/count")).hours[0].changes);
   is<Usage>()(await api.call("/v1/api-tokens/usage", token.id, { from: "2030-01-01T00:00:00Z" }));
   is<any>()(await api.call("/v1/users/read"));
+  is<void>()(api.notify("$/cancelRequest", 7));
   is<any>()(await api.callNamed("/v1/users/read", { options: { limit: 10 } }));
 
   // @ts-expect-error the method's name is missing
