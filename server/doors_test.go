@@ -303,9 +303,13 @@ func TestPages(t *testing.T) {
 	if body := page("/", "text/html"); !strings.Contains(strings.ToLower(body), "<!doctype html>") {
 		t.Errorf("/ is %.60q", body)
 	}
-	if body := page("/client.js", "text/javascript"); !strings.Contains(body, "export ") {
-		t.Error("/client.js is no ES module")
+	for _, path := range []string{"/client.js", "/verifier.js", "/verifier-facts.js"} {
+		if body := page(path, "text/javascript"); !strings.Contains(body, "export ") {
+			t.Errorf("%s is no ES module", path)
+		}
 	}
+	page("/client.d.ts", "text/plain")
+	page("/verifier.d.ts", "text/plain")
 	document := page("/openrpc.json", "application/json")
 	if _, answer := i.post("/api", "", `{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}`); answer != `{"jsonrpc":"2.0","id":1,"result":`+document+`}` {
 		t.Error("rpc.discover is not /openrpc.json")

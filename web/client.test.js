@@ -1,5 +1,5 @@
 // The client's promises, each in a test that fails without it. Timing is tested with mock timers and a socket class
-// of the test's own (Wire); what a real WebSocket and fetch do, against a small server on node:http (Door).
+// for tests (Wire); what a real WebSocket and fetch do, against a small server on node:http (Door).
 // node --experimental-websocket --test web/client.test.js
 
 import assert from "node:assert/strict";
@@ -10,6 +10,7 @@ import { once } from "node:events";
 import { test as nodeTest } from "node:test";
 import { inspect } from "node:util";
 import { Api, ApiError } from "./client.js";
+import { Wire, outcome, turn } from "./testdata/wire.js";
 
 const URL_WS = "ws://tokenwire.test/api";
 const TOKEN = "twt_public_secret_sum";
@@ -24,33 +25,7 @@ function make(t, url, options) {
   return api;
 }
 
-// ---- Wire: a WebSocket whose other end is the test
-
-class Wire {
-  static all = [];
-  static get last() { return Wire.all.at(-1); }
-  readyState = 0;
-  sent = [];
-  constructor(url, protocols) {
-    Object.assign(this, { url: new URL(url), protocols });
-    Wire.all.push(this);
-  }
-  send(text) { this.sent.push(JSON.parse(text)); }
-  close() { this.readyState = 3; this.closed = true; }
-  // the other end
-  async open(ready = {}) {
-    this.readyState = 1;
-    this.onopen({});
-    if (ready) await this.notify("/v1/session/ready", { position: "1", reset: false, user: { id: "u1" }, ...ready });
-  }
-  say(message) { this.onmessage({ data: JSON.stringify({ jsonrpc: "2.0", ...message }) }); return turn(); }
-  notify(method, params) { return this.say({ method, params }); }
-  answer(request, result) { return this.say({ id: request.id, result }); }
-  break(code = 1006, reason = "") { this.readyState = 3; this.onclose({ code, reason }); return turn(); }
-}
-
-/** Lets every promise that can go on do so (setImmediate is not mocked). */
-const turn = () => new Promise(setImmediate);
+// ---- a client on a Wire
 
 /** @param {import("node:test").TestContext} t */
 function start(t, options = {}) {
@@ -66,13 +41,6 @@ async function startLive(t, options) {
   const all = start(t, options);
   await Wire.last.open();
   return { ...all, wire: Wire.last };
-}
-
-/** What a promise has become, without waiting for it. */
-function outcome(promise) {
-  const seen = { is: "pending" };
-  promise.then((value) => Object.assign(seen, { is: "resolved", value }), (error) => Object.assign(seen, { is: "rejected", error }));
-  return seen;
 }
 
 const rejection = (code, data) => (error) => {

@@ -37,7 +37,7 @@ func names(t *testing.T) (names []string) {
 // TestFiles holds that browsers get all that the page asks for, and no tests.
 func TestFiles(t *testing.T) {
 	all := names(t)
-	for _, name := range []string{"index.html", "client.js", "client.d.ts", "page/app.js"} {
+	for _, name := range []string{"index.html", "client.js", "client.d.ts", "verifier.js", "verifier.d.ts", "page/app.js"} {
 		if !slices.Contains(all, name) {
 			t.Errorf("%s is not embedded", name)
 		}
