@@ -4,6 +4,7 @@
 // are first asked for: a schema may refer to itself.
 
 import { choicesOf, flat, kindOf, membersOf, valuesOf } from "./schema.js";
+import { localText } from "./words.js";
 
 /** @typedef {import("./schema.js").Document} Document */
 /** By its kind: text (of "" nothing was filled in); members of an object; rows of a map or array; items of a tuple; what a choice
@@ -216,11 +217,3 @@ function leafText(s, value, path) {
 
 /** @type {Record<string, string>} */
 const typeOf = { string: "string", time: "string", integer: "number", number: "number" };
-
-/** A time as an input for local times takes it; "" for what is none. @param {string} time RFC 3339 */
-function localText(time) {
-  const at = new Date(time);
-  if (!/^\d{4}-\d\d-\d\d[Tt]/.test(time) || Number.isNaN(at.getTime())) return "";
-  const local = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);
-  return local.toISOString().slice(0, at.getMilliseconds() ? 23 : 19);
-}

@@ -65,6 +65,14 @@ export function dayOf(time, now = Date.now()) {
   return ["Today", "Yesterday"][daysAgo] ?? fullDay.format(new Date(time));
 }
 
+/** A time as an input for local times takes it; "" for what is none. @param {string} time RFC 3339 */
+export function localText(time) {
+  const at = new Date(time);
+  if (!/^\d{4}-\d\d-\d\d[Tt]/.test(time) || Number.isNaN(at.getTime())) return "";
+  const local = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, at.getMilliseconds() ? 23 : 19);
+}
+
 /** How long ago that is. @param {string} time @param {number} [now] */
 export function ago(time, now = Date.now()) {
   const seconds = Math.max(0, now - Date.parse(time)) / 1_000; // clocks differ
