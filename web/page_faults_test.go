@@ -62,7 +62,7 @@ func TestCutInTheMiddle(t *testing.T) {
 		s.see("switch", "ci: enabled")
 		s.program.Freeze()
 		s.click("switch", "ci: enabled")
-		s.seeState("switch", "ci: enabled", "unchecked")
+		s.seeState("switch", "ci: enabled", "busy")
 		s.program.Kill()
 		s.seeText("Whether it took effect is not known yet.")
 		s.seeState("switch", "ci: enabled", "checked")

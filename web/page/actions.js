@@ -70,22 +70,22 @@ function problemPlace(element) {
   return /** @type {Element} */ (document.getElementById("problem"));
 }
 
-/** Says something that needs no answer; in the topmost dialog, since all else is hidden from screen readers then.
- * @param {string} text */
-export function announce(text) {
-  const toasts = /** @type {HTMLElement} */ ([...document.querySelectorAll("#toasts, dialog[open] > .toasts")].at(-1));
+/** Says something that needs no answer. What `stays` is there until what is returned is called.
+ * @param {string} text @param {{ stays?: boolean }} [options] @returns {() => void} takes it away */
+export function announce(text, { stays = false } = {}) {
   const toast = h("p", null, text);
-  put(toasts, [toast]);
-  setTimeout(() => toast.remove(), TOAST_MS);
+  const unsay = () => toast.remove();
+  put([toast]);
+  if (!stays) setTimeout(unsay, TOAST_MS);
+  return unsay;
 }
 
 /** Keeps what was said in a dialog that is going. @param {Element} toasts of the dialog */
-export function keepToasts(toasts) {
-  put(/** @type {Element} */ (document.getElementById("toasts")), [...toasts.children]);
-}
+export const keepToasts = (toasts) => put([...toasts.children]);
 
-/** @param {Element} toasts @param {Element[]} more */
-function put(toasts, more) {
+/** In the topmost dialog, since all else is hidden from screen readers then. @param {Element[]} more */
+function put(more) {
+  const toasts = /** @type {HTMLElement} */ ([...document.querySelectorAll("#toasts, dialog[open] > .toasts")].at(-1));
   toasts.append(...more);
   while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild?.remove();
 }

@@ -6,18 +6,19 @@ const SIDE_BY_SIDE = 8; // leaves room on the connection for what else the page 
 const GONE = 404;
 
 /** @typedef {import("../client.js").Token} Token */
-/** @typedef {{ done: number, unknown: Token[], problems: string[] }} Outcome unknown: those whose answers were lost */
+/** @typedef {{ done: number, unknown: Token[], problems: string[], receipts: (import("./receipt.js").Receipt | undefined)[] }} Outcome
+ * unknown: those whose answers were lost */
 
 /** Calls a method for each token. `tell` is told how far it is. After a call that was cut off no more are made.
- * @param {Token[]} tokens @param {(token: Token) => Promise<unknown>} call @param {(text: string) => void} tell @returns {Promise<Outcome>} */
+ * @param {Token[]} tokens @param {(token: Token) => Promise<import("./receipt.js").Receipt | undefined>} call @param {(text: string) => void} tell @returns {Promise<Outcome>} */
 export async function forEachToken(tokens, call, tell) {
   const waiting = [...tokens];
-  /** @type {Outcome} */ const outcome = { done: 0, unknown: [], problems: [] };
+  /** @type {Outcome} */ const outcome = { done: 0, unknown: [], problems: [], receipts: [] };
   let untried = 0;
   const worker = async () => {
     for (let token = waiting.shift(); token; token = waiting.shift()) {
       try {
-        await call(token);
+        outcome.receipts.push(await call(token));
         outcome.done++;
       } catch (/** @type {any} */ error) {
         if (typeof error.code === "number") outcome.problems.push(`“${token.name}”: ${problemOf(error)}`);

@@ -9,6 +9,7 @@ import { countHolders, holdersDialog } from "./holders.js";
 import { searchField } from "./lists.js";
 import { holdTo, PERMISSION, ruleOf } from "./names.js";
 import { byGroup } from "./permission-matrix.js";
+import { receipted, receiptSentence } from "./receipt.js";
 import { View } from "./view.js";
 import { count } from "./words.js";
 
@@ -135,10 +136,10 @@ class CatalogueView extends View {
         h("ul", { class: "facts", role: "list" }, users, tokens)],
       verb: "Delete",
       work: (from) => act(this.app, from, async () => {
-        await this.app.api.call("/v1/permissions/delete", id);
+        const { receipt } = await receipted(this.app.api.call("/v1/permissions/delete", id));
         this.#all = this.#all.filter((permission) => permission.id !== id);
         this.#draw();
-        announce(`The permission ${id} was deleted.`);
+        announce(`The permission ${id} was deleted.${receiptSentence(receipt, "gone")}`);
         this.#read();
       }, { settle: async () => ((await this.#isThere(id)) ? `The connection is back, and ${id} was not deleted. Try again.` : `The connection is back, and ${id} was deleted.`) }),
     });

@@ -57,7 +57,7 @@ const listed = (texts, most) => texts.slice(0, most).join(", ") + (texts.length 
 const boundsOf = (token) => Object.values(boundWords(token)).filter(({ isBound }) => isBound).map(({ text }) => text);
 
 /** @param {Bounds} token @returns {Record<string, { isBound: boolean, text: string }>} */
-function boundWords({ expiresAt, allowedIps, rateLimit }) {
+export function boundWords({ expiresAt, allowedIps, rateLimit }) {
   const word = (/** @type {any} */ value, /** @type {() => string} */ bound, /** @type {string} */ free) => ({ isBound: Boolean(value), text: value ? bound() : free });
   return {
     expiresAt: word(expiresAt, () => `until ${when(/** @type {string} */ (expiresAt))}`, "without an end"),
@@ -68,13 +68,18 @@ function boundWords({ expiresAt, allowedIps, rateLimit }) {
 
 /** What is different about a token, or how it is now where it is not known how it was. @param {any} token @param {Held | null} before */
 function updateOf(token, before) {
-  const words = boundWords(token);
   if (before?.name === undefined) return [`now ${isolated(token.name)}`, ...boundsOf(token)];
-  const were = boundWords(before);
-  const changed = Object.keys(words).filter((member) => words[member].text !== were[member].text);
-  const renamed = token.name === before.name ? [] : [`renamed from ${isolated(before.name)} to ${isolated(token.name)}`];
-  const all = [...renamed, ...changed.map((member) => `now ${words[member].text}`)];
+  const all = updatesOf(/** @type {Held & { name: string }} */ (before), token);
   return all.length ? all : ["a new secret"]; // all else that an update changes is to be seen
+}
+
+/** What is different about a token's name and bounds. @param {Bounds & { name: string }} before @param {Bounds & { name: string }} token */
+export function updatesOf(before, token) {
+  const words = boundWords(token);
+  const isOther = (/** @type {keyof Bounds} */ member) => JSON.stringify(token[member] ?? null) !== JSON.stringify(before[member] ?? null);
+  const changed = /** @type {(keyof Bounds)[]} */ (Object.keys(words)).filter(isOther);
+  const renamed = token.name === before.name ? [] : [`renamed from ${isolated(before.name)} to ${isolated(token.name)}`];
+  return [...renamed, ...changed.map((member) => `now ${words[member].text}`)];
 }
 
 /** What somebody named, which may be written in another direction. @param {string} name */

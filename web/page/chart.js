@@ -5,6 +5,7 @@ import { fill, h, setAttribute, setText, svg } from "./dom.js";
 
 const ROOM = { top: 14, bottom: 16 }; // for the numbers and the labels, in % of the height
 const GAP = 0.3; // between columns, as a share of one's place
+const MANY = 40; // columns: more have no room for numbers, and only the highest has its own
 
 /** @typedef {{ label: string, name?: string, value: number | null, look?: string }} Bar `name`: the label in full; `value`: null where it is not known */
 
@@ -14,7 +15,7 @@ const said = (/** @type {number | null} */ value) => (value === null ? "–" : e
 const most = (/** @type {Bar[]} */ bars) => Math.max(1, ...bars.map(({ value }) => value ?? 0));
 const percent = (/** @type {number} */ n) => `${Math.round(n * 100) / 100}%`;
 
-/** Columns side by side, over a hidden table of the same. */
+/** Columns side by side, over a hidden table of the same: of many those that are not empty. */
 export class Columns {
   /** @type {{ bar: any, number: any, label: any, title: any }[]} */ #parts = [];
   #svg = svg("svg", { class: "columns", "aria-hidden": "true" });
@@ -30,6 +31,8 @@ export class Columns {
   show(bars) {
     if (this.#parts.length !== bars.length) this.#make(bars.length);
     const highest = most(bars);
+    const peak = bars.findIndex(({ value }) => value === highest);
+    const isNumbered = (/** @type {number} */ i) => bars.length <= MANY || i === peak;
     bars.forEach(({ label, name = label, value }, i) => {
       const { bar, number, label: text, title } = this.#parts[i];
       const height = ((value ?? 0) / highest) * (100 - ROOM.top - ROOM.bottom);
@@ -37,11 +40,11 @@ export class Columns {
       setAttribute(bar, "y", percent(top));
       setAttribute(bar, "height", percent(height));
       setAttribute(number, "y", percent(top));
-      setText(number, value !== null && value >= 10_000 ? compact.format(value) : said(value));
+      setText(number, !isNumbered(i) ? "" : value !== null && value >= 10_000 ? compact.format(value) : said(value));
       setText(text, label);
       setText(title, `${name}: ${said(value)}`);
     });
-    fill(this.#rows, bars.map(({ label, name = label, value }) => h("tr", null, h("th", { scope: "row" }, name), h("td", null, said(value)))));
+    fill(this.#rows, bars.filter(({ value }) => bars.length <= MANY || value).map(({ label, name = label, value }) => h("tr", null, h("th", { scope: "row" }, name), h("td", null, said(value)))));
   }
 
   /** @param {number} n */

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { confirmDialog } from "./dialog.js";
+import { receipted, receiptSentence } from "./receipt.js";
 import { count, usedOf } from "./words.js";
 
 const NAMED = 10; // tokens that are named; the rest is counted
@@ -21,8 +22,8 @@ export async function deleteTokenDialog(app, token, deleted) {
     ],
     verb: "Delete",
     work: (button) => act(app, button, async () => {
-      await app.api.call("/v1/api-tokens/delete", token.id);
-      announce(`“${token.name}” was deleted.`);
+      const { receipt } = await receipted(app.api.call("/v1/api-tokens/delete", token.id));
+      announce(`“${token.name}” was deleted.${receiptSentence(receipt, "gone")}`);
       deleted();
     }, { settle: () => isStillThere(app, token) }),
   });

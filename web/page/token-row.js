@@ -2,21 +2,23 @@
 
 import { button, fill, h, mark, setAttribute, setText } from "./dom.js";
 import { chips } from "./chips.js";
+import { WAITING } from "./receipt.js";
+import { Switch } from "./switch.js";
 import { isExpired, timesOf } from "./words.js";
 
 /** @typedef {import("../client.js").Token} Token */
-/** @typedef {{ onSwitch: (row: TokenRow) => void, onEdit: (row: TokenRow) => void, onDelete: (row: TokenRow) => void,
- *   onSelect: (row: TokenRow, shift: boolean) => void }} Handlers */
+/** What a row's button does. @typedef {(row: TokenRow, from: HTMLElement) => void} Action */
+/** @typedef {{ onSwitch: (row: TokenRow) => void, onEdit: Action, onDetails: Action, onDelete: Action, onSelect: (row: TokenRow, shift: boolean) => void }} Handlers */
 
 export class TokenRow {
   /** @type {Token} */ token;
-  /** What the switch was set to, until the server has answered. @type {boolean | null} */ wanted = null;
   isGone = false;
   #parts;
   #chips = "";
 
   /** @param {Token} token @param {Handlers} handlers */
   constructor(token, handlers) {
+    const action = (/** @type {string} */ text, /** @type {Action} */ fn) => button(text, ({ currentTarget }) => this.isGone || fn(this, currentTarget), { class: "small" });
     const parts = (this.#parts = {
       box: h("input", { type: "checkbox", onclick: (/** @type {MouseEvent} */ event) => handlers.onSelect(this, event.shiftKey) }),
       name: h("h3", { dir: "auto" }),
@@ -24,39 +26,44 @@ export class TokenRow {
       chips: h("p", { class: "chips" }),
       times: h("p", { class: "times quiet" }),
       state: h("span", { class: "badge", hidden: true }),
-      text: h("span", { "aria-hidden": "true" }),
-      edit: button("Permissions", () => this.isGone || handlers.onEdit(this), { class: "small" }),
-      remove: button("Delete", () => this.isGone || handlers.onDelete(this), { class: "small" }),
+      edit: action("Permissions", handlers.onEdit),
+      details: action("Details", handlers.onDetails),
+      remove: action("Delete", handlers.onDelete),
     });
-    this.switch = h("button", { type: "button", class: "switch small", role: "switch", onclick: () => handlers.onSwitch(this) },
-      h("span", { class: "knob", "aria-hidden": "true" }), parts.text);
+    this.switch = new Switch(() => handlers.onSwitch(this));
     this.element = h("li", { class: "token" }, h("label", { class: "pick" }, parts.box),
       h("div", { class: "who" }, parts.name, h("p", { class: "quiet" }, parts.prefix, " ", parts.state)),
       h("div", { class: "what" }, parts.chips, parts.times),
-      h("div", { class: "row actions" }, this.switch, parts.edit, parts.remove));
+      h("div", { class: "row actions" }, this.switch.element, parts.edit, parts.details, parts.remove));
     this.show(token);
   }
 
   /** @param {Token} token */
   show(token) {
-    const { box, name, prefix, times, state, text, edit, remove } = this.#parts;
+    const { box, name, prefix, times, edit, details, remove } = this.#parts;
     const isNew = this.token === undefined || this.token.name !== token.name;
     this.token = token;
-    const enabled = this.wanted ?? token.enabled;
     if (isNew) {
       setText(name, token.name);
       setText(prefix, `${token.prefix}…`);
-      for (const [element, label] of [[box, "Select"], [edit, "Permissions of"], [remove, "Delete"]]) setAttribute(element, "aria-label", `${label} ${token.name}`);
-      setAttribute(this.switch, "aria-label", `${token.name}: enabled`);
+      for (const [element, label] of [[box, "Select"], [edit, "Permissions of"], [details, "Details of"], [remove, "Delete"]]) setAttribute(element, "aria-label", `${label} ${token.name}`);
+      this.switch.name(token.name);
     }
     this.#showChips(token);
     setText(times, timesOf(token));
-    setText(text, enabled ? "On" : "Off");
-    setAttribute(this.switch, "aria-checked", String(enabled));
-    setAttribute(this.switch, "aria-busy", this.wanted === null ? null : "true");
-    this.element.classList.toggle("off", !enabled);
-    state.hidden = !isExpired(token);
-    setText(state, "Expired");
+    this.switch.show(token.enabled);
+    this.element.classList.toggle("off", !token.enabled);
+    this.#showState(token);
+  }
+
+  /** @param {Token} token */
+  #showState(token) {
+    const { state } = this.#parts;
+    const { isWaiting } = this.switch;
+    const words = isWaiting ? WAITING : isExpired(token) ? "Expired" : "";
+    state.hidden = !words;
+    state.classList.toggle("wait", isWaiting);
+    setText(state, words);
   }
 
   /** @param {Token} token */

@@ -3,10 +3,8 @@
 import { arrange, button, fill, h, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { countDone, forEachToken } from "./bulk.js";
-import { createTokenDialog } from "./create-token.js";
-import { deleteTokenDialog, deleteTokensDialog } from "./delete-token.js";
-import { editPermissionsDialog } from "./edit-permissions.js";
 import { choice, searchField, watchEnd } from "./lists.js";
+import { receipted, receiptsSentence, receiptWords } from "./receipt.js";
 import { TokenRow } from "./token-row.js";
 import { Tokens } from "./tokens.js";
 import { View } from "./view.js";
@@ -55,10 +53,11 @@ class TokensView extends View {
   show() {
     this.#tokens = new Tokens(this.app.api, (what, token) => this.#changed(what, token));
     this.#makeTools();
-    const bulk = (/** @type {string} */ text, /** @type {() => void} */ fn, more = {}) => button(text, fn, { class: "small", ...more });
+    const bulk = (/** @type {string} */ text, /** @type {(from: HTMLElement) => void} */ fn, more = {}) => button(text, ({ currentTarget }) => fn(currentTarget), { class: "small", ...more });
     fill(this.#bulk, this.#picks, bulk("Switch on", () => this.#switchSelected(true)), bulk("Switch off", () => this.#switchSelected(false)),
-      bulk("Delete", () => this.#deleteSelected(), { class: "small danger" }), bulk("Clear", () => this.#selectAll(false)));
-    const create = button("New token", () => createTokenDialog(this.app, (token) => this.#tokens.hear("created", { token })), { class: "primary" });
+      bulk("Delete", (from) => this.#deleteSelected(from), { class: "small danger" }), bulk("Clear", () => this.#selectAll(false)));
+    const create = button("New token", () => this.#open(create, () => import("./create-token.js"),
+      ({ createTokenDialog }) => createTokenDialog(this.app, (token) => this.#tokens.hear("created", { token }))), { class: "primary" });
     this.append(this.heading("API tokens", create), this.#numbers, this.#tools, this.#status, this.#empty,
       h("div", { class: "held" }, this.#heldBar), this.#list,
       h("div", { class: "row" }, this.#more), this.#bulk);
@@ -173,8 +172,9 @@ class TokensView extends View {
       return known;
     }
     return new TokenRow(token, {
-      onSwitch: (one) => this.#switch(one), onSelect: (one, shift) => this.#select(one, shift), onDelete: (one) => this.#delete(one),
-      onEdit: (one) => editPermissionsDialog(this.app, one.token, (changed) => this.#take(changed)),
+      onSwitch: (one) => this.#switch(one), onSelect: (one, shift) => this.#select(one, shift), onDelete: (one, from) => this.#delete(one, from),
+      onEdit: (one, from) => this.#open(from, () => import("./edit-permissions.js"), ({ editPermissionsDialog }) => editPermissionsDialog(this.app, one.token, (now) => this.#take(now))),
+      onDetails: (one, from) => this.#open(from, () => import("./token-details.js"), ({ tokenDialog }) => tokenDialog(this.app, one.token, (now) => this.#take(now))),
     });
   }
 
@@ -196,17 +196,13 @@ class TokensView extends View {
 
   /** @param {TokenRow} row */
   async #switch(row) {
-    if (row.wanted !== null) return;
+    if (row.switch.isBusy) return;
     const { id, name, enabled } = row.token;
-    await act(this.app, row.switch, async () => {
-      row.wanted = !enabled;
-      row.show(row.token);
-      try {
-        this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, !enabled));
-      } finally {
-        row.wanted = null;
-        row.show(this.#tokens.get(id) ?? row.token);
-      }
+    await act(this.app, row.switch.element, async () => {
+      const call = () => this.app.api.call("/v1/api-tokens/set-enabled", id, !enabled);
+      const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(this.#tokens.get(id) ?? row.token));
+      this.#take(result);
+      if (receipt?.verifiers) announce(`“${name}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
     }, { settle: async () => {
       const { tokens: [now] } = await this.app.api.call("/v1/api-tokens/read", { id });
       this.#take(now);
@@ -215,15 +211,26 @@ class TokensView extends View {
     } });
   }
 
+  /** Opens a dialog, whose module is loaded when it is first needed. @template M @param {HTMLElement} from the button
+   * @param {() => Promise<M>} load @param {(module: M) => unknown} open */
+  #open(from, load, open) {
+    return act(this.app, from, async () => {
+      const module = await load();
+      if (this.signal.aborted) return;
+      from.focus(); // what the dialog gives the focus back to, wherever one has gone meanwhile
+      open(module);
+    });
+  }
+
   /** What a call answered; the notification that says the same comes after it. @param {Token} token */
   #take(token) { this.#tokens.hear("updated", { token }); }
 
-  /** @param {TokenRow} row */
-  #delete(row) {
-    deleteTokenDialog(this.app, row.token, () => {
+  /** @param {TokenRow} row @param {HTMLElement} from */
+  #delete(row, from) {
+    this.#open(from, () => import("./delete-token.js"), ({ deleteTokenDialog }) => deleteTokenDialog(this.app, row.token, () => {
       this.#tokens.hear("deleted", { tokenId: row.token.id });
       this.#place(this.#tokens.all);
-    });
+    }));
   }
 
   // What can be done with many.
@@ -261,25 +268,32 @@ class TokensView extends View {
   /** @param {boolean} enabled */
   #switchSelected(enabled) {
     this.#forSelected(this.#selected.map(({ token }) => token), `switched ${enabled ? "on" : "off"}`, (now) => now?.enabled === enabled,
-      async ({ id }) => this.#take(await this.app.api.call("/v1/api-tokens/set-enabled", id, enabled)));
+      async ({ id }) => {
+        const { result, receipt } = await receipted(this.app.api.call("/v1/api-tokens/set-enabled", id, enabled));
+        this.#take(result);
+        return receipt;
+      });
   }
 
-  #deleteSelected() {
+  /** @param {HTMLElement} from */
+  #deleteSelected(from) {
     const tokens = this.#selected.map(({ token }) => token);
-    deleteTokensDialog(tokens, () => this.#forSelected(tokens, "deleted", (now) => now === undefined, async ({ id }) => {
-      await this.app.api.call("/v1/api-tokens/delete", id);
+    const deleteAll = () => this.#forSelected(tokens, "deleted", (now) => now === undefined, async ({ id }) => {
+      const { receipt } = await receipted(this.app.api.call("/v1/api-tokens/delete", id));
       this.#tokens.hear("deleted", { tokenId: id });
-    }));
+      return receipt;
+    });
+    this.#open(from, () => import("./delete-token.js"), ({ deleteTokensDialog }) => deleteTokensDialog(tokens, deleteAll));
   }
 
   /** @param {Token[]} tokens @param {string} done in words @param {(now: Token | undefined) => boolean} isDone
-   * @param {(token: Token) => Promise<unknown>} call */
+   * @param {(token: Token) => Promise<import("./receipt.js").Receipt | undefined>} call */
   async #forSelected(tokens, done, isDone, call) {
     /** @type {import("./bulk.js").Outcome} */ let outcome;
     await act(this.app, this.#bulk, async () => {
       outcome = await forEachToken(tokens, call, (text) => setText(this.#picks, text));
       this.#place(this.#tokens.all);
-      if (outcome.done) announce(`${count(outcome.done, "token")} ${done}.`);
+      if (outcome.done) announce(`${count(outcome.done, "token")} ${done}.${receiptsSentence(outcome.receipts)}`);
       if (outcome.problems.length) throw Object.assign(new Error(), { data: { outcome: outcome.unknown.length ? "unknown" : "" } });
     }, {
       explain: () => outcome.problems.join(" "),

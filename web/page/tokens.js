@@ -114,11 +114,16 @@ function apply(page, question, what, params) {
   if (what === "deleted") return remove(page, id);
   if (!known) return what === "created" ? insert(page, question, params.token) : undefined;
   if ((params.token ?? params).version < known.version) return undefined;
-  const { enabled, permissions, effectivePermissions, version, time } = { ...known, ...params };
-  const token = params.token ?? { ...known, enabled, permissions, effectivePermissions, version, updatedAt: version > known.version ? time : known.updatedAt };
+  const token = tokenAfter(known, params);
   if (JSON.stringify(token) === JSON.stringify(known)) return undefined;
   page.byId.set(id, token);
   return token;
+}
+
+/** What a notification makes of a token. @param {Token} known @param {any} params @returns {Token} */
+export function tokenAfter(known, params) {
+  const { enabled, permissions, effectivePermissions, version, time } = { ...known, ...params };
+  return params.token ?? { ...known, enabled, permissions, effectivePermissions, version, updatedAt: version > known.version ? time : known.updatedAt };
 }
 
 /** @param {Page} page @param {string} id */

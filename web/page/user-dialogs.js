@@ -6,6 +6,7 @@ import { heldPermissions } from "./create-token.js";
 import { confirmDialog, openDialog } from "./dialog.js";
 import { holdTo, ruleOf, USERNAME } from "./names.js";
 import { handOver, NewPassword } from "./new-password.js";
+import { receipted, receiptSentence } from "./receipt.js";
 import { count } from "./words.js";
 import "./permission-matrix.js";
 import "./sessions.js";
@@ -106,8 +107,8 @@ export async function deleteUserDialog(app, { id, username, permissions }, delet
     ],
     verb: "Delete",
     work: (/** @type {HTMLElement} */ from) => act(app, from, async () => {
-      await app.api.call("/v1/users/delete", id);
-      announce(`“${username}” was deleted.`);
+      const { receipt } = await receipted(app.api.call("/v1/users/delete", id));
+      announce(`“${username}” was deleted.${receiptSentence(receipt, "gone")}`);
       deleted();
     }, {
       explain: lastAdministrator(username),

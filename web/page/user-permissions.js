@@ -3,6 +3,7 @@
 import { button, fill, h } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { openDialog } from "./dialog.js";
+import { receipted, receiptSentence } from "./receipt.js";
 import { lastAdministrator, readUser } from "./user-dialogs.js";
 import "./permission-matrix.js";
 
@@ -31,8 +32,9 @@ export async function userPermissionsDialog(app, { id, username }, changed) {
     const { changes } = matrix;
     if (!Object.keys(changes).length) return dialog.close();
     return act(app, save, async () => {
-      changed(await app.api.call("/v1/users/update-permissions", id, changes));
-      announce(`The permissions of “${username}” were saved.`);
+      const { result, receipt } = await receipted(app.api.call("/v1/users/update-permissions", id, changes));
+      changed(result);
+      announce(`The permissions of “${username}” were saved.${receiptSentence(receipt)}`);
       dialog.close();
     }, {
       explain: changes.admin === false ? lastAdministrator(username) : undefined,

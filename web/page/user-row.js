@@ -1,7 +1,9 @@
 // A user in the list: made once, and changed in place, so that focus and selection stay where they are.
 
-import { button, fill, h, setAttribute, setText } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 import { chips } from "./chips.js";
+import { WAITING } from "./receipt.js";
+import { Switch } from "./switch.js";
 import { when } from "./words.js";
 
 /** @typedef {import("./user-dialogs.js").User} User */
@@ -10,8 +12,7 @@ import { when } from "./words.js";
 
 export class UserRow {
   /** @type {User} */ user;
-  /** What the switch was set to, until the server has answered. @type {boolean | null} */ wanted = null;
-  #text = h("span", { "aria-hidden": "true" });
+  #state = h("span", { class: "badge wait", hidden: true }, WAITING);
   #chips = h("p", { class: "chips" });
 
   /** @param {User} user @param {boolean} isMe @param {Handlers} handlers */
@@ -19,13 +20,13 @@ export class UserRow {
     const { username, createdAt } = user;
     const action = (/** @type {string} */ text, /** @type {string} */ label, /** @type {(row: UserRow) => void} */ fn) =>
       button(text, () => fn(this), { class: "small", "aria-label": `${label} ${username}` });
-    this.switch = h("button", { type: "button", class: "switch small", role: "switch", "aria-label": `${username}: enabled`, onclick: () => handlers.onSwitch(this) },
-      h("span", { class: "knob", "aria-hidden": "true" }), this.#text);
+    this.switch = new Switch(() => handlers.onSwitch(this));
+    this.switch.name(username);
     this.element = h("li", { class: "entry user" },
       h("div", { class: "who" }, h("h3", null, h("bdi", null, username), isMe && [" ", h("span", { class: "badge good" }, "you")]),
-        h("p", { class: "quiet" }, `Created ${when(createdAt)}`)),
+        h("p", { class: "quiet" }, `Created ${when(createdAt)} `, this.#state)),
       this.#chips,
-      h("div", { class: "row actions" }, this.switch, action("Permissions", "Permissions of", handlers.onPermissions), action("Sessions", "Sessions of", handlers.onSessions),
+      h("div", { class: "row actions" }, this.switch.element, action("Permissions", "Permissions of", handlers.onPermissions), action("Sessions", "Sessions of", handlers.onSessions),
         action("Password", "Password of", handlers.onPassword), action("Delete", "Delete", handlers.onDelete)));
     this.show(user);
   }
@@ -34,10 +35,8 @@ export class UserRow {
   show(user) {
     if (JSON.stringify(user.permissions) !== JSON.stringify(this.user?.permissions)) fill(this.#chips, chips(Object.keys(user.permissions)));
     this.user = user;
-    const enabled = this.wanted ?? user.enabled;
-    setText(this.#text, enabled ? "On" : "Off");
-    setAttribute(this.switch, "aria-checked", String(enabled));
-    setAttribute(this.switch, "aria-busy", this.wanted === null ? null : "true");
-    this.element.classList.toggle("off", !enabled);
+    this.switch.show(user.enabled);
+    this.#state.hidden = !this.switch.isWaiting;
+    this.element.classList.toggle("off", !user.enabled);
   }
 }

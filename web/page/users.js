@@ -1,9 +1,10 @@
 // The view of all users, for administrators. No notification tells of users, so it reads anew what may have changed.
 
 import { arrange, button, h, setText } from "./dom.js";
-import { act } from "./actions.js";
+import { act, announce } from "./actions.js";
 import { choice, searchField, watchEnd } from "./lists.js";
 import { Pages } from "./pages.js";
+import { receiptWords } from "./receipt.js";
 import { createUserDialog, deleteUserDialog, lastAdministrator, readUser, sessionsDialog, setPasswordDialog, switchOffMyselfDialog } from "./user-dialogs.js";
 import { userPermissionsDialog } from "./user-permissions.js";
 import { UserRow } from "./user-row.js";
@@ -130,26 +131,24 @@ class UsersView extends View {
 
   /** @param {UserRow} row */
   #switch(row) {
-    if (row.wanted !== null) return;
+    if (row.switch.isBusy) return;
     const isMe = row.user.id === this.app.user?.id;
     if (isMe && row.user.enabled) switchOffMyselfDialog((from) => this.#setEnabled(row, from));
-    else this.#setEnabled(row, row.switch);
+    else this.#setEnabled(row, row.switch.element);
   }
 
   /** @param {UserRow} row @param {HTMLElement} from the button */
   #setEnabled(row, from) {
     const { id, username, enabled } = row.user;
     return act(this.app, from, async () => {
-      row.wanted = !enabled;
-      row.show(row.user);
       try {
-        this.#take(await this.app.api.call("/v1/users/set-enabled", id, !enabled));
+        const call = () => this.app.api.call("/v1/users/set-enabled", id, !enabled);
+        const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(row.user));
+        this.#take(result);
+        if (receipt?.verifiers) announce(`“${username}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
       } catch (/** @type {any} */ error) {
         if (error.code === GONE) this.#read();
         throw error;
-      } finally {
-        row.wanted = null;
-        row.show(row.user);
       }
     }, { explain: enabled ? lastAdministrator(username) : undefined, settle: async () => {
       const now = await readUser(this.app, id);

@@ -1,0 +1,193 @@
+package web_test
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// bounds are what a token has beside its permissions.
+type bounds struct {
+	Name       string
+	ExpiresAt  *string
+	AllowedIPs []string `json:"allowedIps"`
+	RateLimit  *struct{ Requests, Window int }
+}
+
+// bounds are those of a token, as the server has them.
+func (s *served) bounds(id string) (is bounds) {
+	s.t.Helper()
+	var answer struct{ Tokens []bounds }
+	s.call("/v1/api-tokens/read", &answer, map[string]any{"id": id})
+	return answer.Tokens[0]
+}
+
+// details opens the dialog about a token.
+func (s *served) details(name string) place {
+	s.t.Helper()
+	s.click("button", "Details of "+name)
+	return s.in("dialog", "“"+name+"”")
+}
+
+// good tells whether a secret still lets one in.
+func (s *served) good(secret string) bool {
+	s.t.Helper()
+	status, _, err := s.program.Post(s.t.Context(), secret, "/v1/session/read", "[]")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status == http.StatusOK
+}
+
+// A person changes a token's name, end, addresses and rate limit; what the server refuses is said at the field.
+func TestEditToken(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("ci")
+		about := s.details("ci")
+		about.seeText("Without an end, from anywhere")
+		about.click("button", "Edit")
+		dialog := s.in("dialog", "Edit “ci”")
+		dialog.fill("textbox", "Name", "deploy")
+		dialog.fill("textbox", "Good from", "192.0.2.7/24, 2001:DB8::/32")
+		dialog.fill("spinbutton", "Requests at most", "100")
+		dialog.click("button", "Save")
+		s.seeFocus("spinbutton", "In so many seconds") // one without the other says nothing
+		s.typeText("60")
+		dialog.click("button", "Save")
+		dialog.seeText("192.0.2.7/24 has bits behind its prefix; write 192.0.2.0/24, or the address alone.")
+		dialog.seeState("textbox", "Good from", "invalid")
+		s.seeFocus("textbox", "Good from")
+		s.accessible()
+		if is := s.bounds(made.ID); is.Name != "ci" {
+			t.Errorf("refused, and yet the server has %+v", is)
+		}
+		dialog.fill("textbox", "Good from", "192.0.2.0/24, 2001:DB8::/32")
+		dialog.choose("Expires", "In 7 days")
+		dialog.click("button", "Save")
+		s.seeNo("dialog", "Edit “ci”")
+		s.seeText("Saved: renamed from")
+		about = s.in("dialog", "“deploy”")
+		about.seeText("from 192.0.2.0/24, 2001:db8::/32")
+		about.seeText("100 requests in 60 s")
+		about.seeState("button", "Edit", "focused")
+		is := s.bounds(made.ID)
+		if end, err := time.Parse(time.RFC3339, *is.ExpiresAt); err != nil || time.Until(end) < 6*24*time.Hour || time.Until(end) > 8*24*time.Hour {
+			t.Errorf("it ends at %v, %v", end, err)
+		}
+		if is.Name != "deploy" || len(is.AllowedIPs) != 2 || is.RateLimit == nil || is.RateLimit.Requests != 100 || is.RateLimit.Window != 60 {
+			t.Errorf("the server has %+v", is)
+		}
+
+		about.click("button", "Edit") // which takes all of it away again, and leaves alone what is not touched
+		dialog = s.in("dialog", "Edit “deploy”")
+		dialog.fill("textbox", "Good from", "")
+		dialog.fill("spinbutton", "Requests at most", "")
+		dialog.fill("spinbutton", "In so many seconds", "")
+		dialog.click("button", "Save")
+		s.seeNo("dialog", "Edit “deploy”")
+		if now := s.bounds(made.ID); now.AllowedIPs != nil || now.RateLimit != nil || *now.ExpiresAt != *is.ExpiresAt {
+			t.Errorf("the server has %+v", now)
+		}
+		about.click("button", "Done")
+		s.in("listitem", "deploy").seeText("expires")
+	})
+}
+
+// Two people edit one token: what the other one has done arrives, and a save over an older sight is refused and shows both.
+func TestEditTogether(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("shared")
+		s.details("shared").click("button", "Edit")
+		dialog := s.in("dialog", "Edit “shared”")
+		dialog.fill("textbox", "Good from", "10.0.0.0/8")
+		s.call("/v1/api-tokens/update", nil, made.ID, map[string]any{"name": "renamed"})
+		dialog.seeText("renamed from ⁨shared⁩ to ⁨renamed⁩.")
+		if got := dialog.value("textbox", "Name") + " " + dialog.value("textbox", "Good from"); got != "renamed 10.0.0.0/8" {
+			t.Errorf("the fields are %q", got)
+		}
+		// The page does not hear of what comes now, as if the answer overtook it.
+		s.js(nil, `(() => { const on = JSON.parse; JSON.parse = (text, ...more) => { const m = on(text, ...more); return m?.method?.endsWith("/updated") ? { method: "held" } : m; }; })()`)
+		s.call("/v1/api-tokens/update", nil, made.ID, map[string]any{"allowedIps": []string{"192.0.2.1"}})
+		dialog.click("button", "Save")
+		dialog.seeText("Not saved, since the token was changed meanwhile: now from 192.0.2.1.")
+		dialog.seeText("Yours is not saved yet: now from 10.0.0.0/8.")
+		if is := s.bounds(made.ID); !reflect.DeepEqual(is.AllowedIPs, []string{"192.0.2.1"}) {
+			t.Errorf("it was overwritten: %+v", is)
+		}
+		dialog.click("button", "Save")
+		s.seeNo("dialog", "/^Edit/")
+		if is := s.bounds(made.ID); !reflect.DeepEqual(is.AllowedIPs, []string{"10.0.0.0/8"}) || is.Name != "renamed" {
+			t.Errorf("the server has %+v", is)
+		}
+	})
+}
+
+// A new token can have addresses and a rate limit from the beginning.
+func TestCreateBounded(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		s.click("button", "New token")
+		dialog := s.in("dialog", "New token")
+		dialog.fill("textbox", "Name", "bounded")
+		dialog.seeNo("textbox", "Good from")
+		s.js(nil, `document.querySelector("dialog summary").click()`)
+		dialog.fill("textbox", "Good from", "nowhere")
+		dialog.fill("spinbutton", "Requests at most", "5")
+		dialog.fill("spinbutton", "In so many seconds", "10")
+		s.js(nil, `document.querySelector("dialog summary").click()`)
+		dialog.click("button", "Create token")
+		dialog.seeState("textbox", "Good from", "invalid")
+		s.seeFocus("textbox", "Good from")
+		dialog.fill("textbox", "Good from", "127.0.0.1\n::1")
+		dialog.click("button", "Create token")
+		s.in("dialog", "“bounded” was created").see("textbox", "Secret")
+		is := s.bounds(s.tokens()["bounded"].ID)
+		if !reflect.DeepEqual(is.AllowedIPs, []string{"127.0.0.1", "::1"}) || is.RateLimit == nil || is.RateLimit.Window != 10 {
+			t.Errorf("the server has %+v", is)
+		}
+	})
+}
+
+// A token gets a new secret: the old one is good for as long as was said, and the new one is shown once.
+func TestRotate(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("ci")
+		s.js(nil, `import("/client.js").then(({ Api }) => (globalThis.other = new Api("/api", { token: "`+made.Token+`" })).connect())`)
+		about := s.details("ci")
+		about.click("button", "Rotate")
+		dialog := s.in("dialog", "Rotate “ci”?")
+		dialog.seeText("1 connection of it will be closed when the secret that it came by ends.")
+		dialog.seeText("Programs that have the old secret are refused at once")
+		dialog.choose("The old secret is good for", "1 hour")
+		dialog.seeText("Programs go on with the old secret until")
+		s.accessible()
+		dialog.click("button", "Rotate")
+		dialog = s.in("dialog", "“ci” has a new secret")
+		dialog.seeText("The old one is good until")
+		first := dialog.value("textbox", "Secret")
+		if first == made.Token || !s.good(first) || !s.good(made.Token) {
+			t.Errorf("good: the new one %v, the old one %v", s.good(first), s.good(made.Token))
+		}
+		s.press("Escape")
+		dialog.seeText("You have not copied the secret")
+		dialog.click("button", "Close without it")
+		s.seeNo("dialog", "“ci” has a new secret")
+		s.untilJS(`!document.documentElement.outerHTML.includes("` + first + `")`)
+		about.seeState("button", "Rotate", "focused")
+
+		about.click("button", "Rotate")
+		dialog = s.in("dialog", "Rotate “ci”?")
+		dialog.see("button", "Rotate")
+		s.call("/v1/api-tokens/rotate", nil, made.ID) // somebody else was first
+		dialog.click("button", "Rotate")
+		dialog.seeText("Not rotated, since the token was changed meanwhile: it was given a new secret.")
+		dialog.click("button", "Rotate")
+		dialog = s.in("dialog", "“ci” has a new secret")
+		dialog.seeText("The old one is good no more.")
+		if last := dialog.value("textbox", "Secret"); !s.good(last) || s.good(first) || s.good(made.Token) {
+			t.Errorf("good: the new one %v, the ones before %v, %v", s.good(last), s.good(first), s.good(made.Token))
+		}
+		s.untilJS(`other.state === "ended"`)
+		s.js(nil, "other.close()")
+	})
+}
