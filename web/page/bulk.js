@@ -6,11 +6,11 @@ const SIDE_BY_SIDE = 8; // leaves room on the connection for what else the page 
 const GONE = 404;
 
 /** @typedef {import("../client.js").Token} Token */
-/** @typedef {{ done: number, unknown: Token[], problems: string[], receipts: (import("./receipt.js").Receipt | undefined)[] }} Outcome
+/** @typedef {{ done: number, unknown: Token[], problems: string[], receipts: import("./receipt.js").Receipt[] }} Outcome
  * unknown: those whose answers were lost */
 
 /** Calls a method for each token. `tell` is told how far it is. After a call that was cut off no more are made.
- * @param {Token[]} tokens @param {(token: Token) => Promise<import("./receipt.js").Receipt | undefined>} call @param {(text: string) => void} tell @returns {Promise<Outcome>} */
+ * @param {Token[]} tokens @param {(token: Token) => Promise<import("./receipt.js").Receipt>} call @param {(text: string) => void} tell @returns {Promise<Outcome>} */
 export async function forEachToken(tokens, call, tell) {
   const waiting = [...tokens];
   /** @type {Outcome} */ const outcome = { done: 0, unknown: [], problems: [], receipts: [] };

@@ -136,7 +136,7 @@ class CatalogueView extends View {
         h("ul", { class: "facts", role: "list" }, users, tokens)],
       verb: "Delete",
       work: (from) => act(this.app, from, async () => {
-        const { receipt } = await receipted(this.app.api.call("/v1/permissions/delete", id));
+        const { receipt } = await receipted(this.app, "/v1/permissions/delete", [id]);
         this.#all = this.#all.filter((permission) => permission.id !== id);
         this.#draw();
         announce(`The permission ${id} was deleted.${receiptSentence(receipt, "gone")}`);

@@ -22,7 +22,7 @@ export async function deleteTokenDialog(app, token, deleted) {
     ],
     verb: "Delete",
     work: (button) => act(app, button, async () => {
-      const { receipt } = await receipted(app.api.call("/v1/api-tokens/delete", token.id));
+      const { receipt } = await receipted(app, "/v1/api-tokens/delete", [token.id]);
       announce(`“${token.name}” was deleted.${receiptSentence(receipt, "gone")}`);
       deleted();
     }, { settle: () => isStillThere(app, token) }),

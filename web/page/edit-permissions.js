@@ -51,8 +51,8 @@ export async function editPermissionsDialog(app, token, changed) {
     const { changes } = matrix;
     if (!Object.keys(changes).length) return dialog.close();
     return act(app, save, async () => {
-      const send = (/** @type {number} */ version) => app.api.call("/v1/api-tokens/update-permissions", token.id, changes, { version });
-      const receipt = await followed.save(send, (a, b) => permissionChanges(a.permissions, b.permissions).length > 0);
+      const params = (/** @type {number} */ version) => [token.id, changes, { version }];
+      const receipt = await followed.save("/v1/api-tokens/update-permissions", params, (a, b) => permissionChanges(a.permissions, b.permissions).length > 0);
       if (receipt === null) return;
       changed(followed.token);
       announce(`Saved: ${givenAndTaken(changes).join(", ")}.${receiptSentence(receipt)}`);

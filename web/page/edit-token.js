@@ -41,8 +41,8 @@ export function editTokenDialog(app, token, changed) {
     const { changes } = fields;
     const before = followed.token;
     act(app, save, async () => {
-      const send = (/** @type {number} */ version) => app.api.call("/v1/api-tokens/update", token.id, { ...changes, version });
-      const receipt = await followed.save(send, (a, b) => updatesOf(a, b).length > 0);
+      const params = (/** @type {number} */ version) => [token.id, { ...changes, version }];
+      const receipt = await followed.save("/v1/api-tokens/update", params, (a, b) => updatesOf(a, b).length > 0);
       if (receipt === null) return;
       changed(followed.token);
       announce(`Saved: ${updatesOf(before, followed.token).join(", ") || "nothing is different"}.${receiptSentence(receipt)}`);

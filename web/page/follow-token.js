@@ -50,35 +50,30 @@ export class FollowedToken {
   }
 
   /** Makes a change of one's own, which names the version that was seen. Where somebody else was first with what it is about, it is not made, and
-   * he who changes it is to decide anew; where with something else, it is sent again by the version of now. Its notification may come before its
-   * answer, which waits for verifiers. @param {(version: number) => Promise<Token>} send @param {(a: Token, b: Token) => boolean} isOther
-   * whether two differ in what the change is about @returns {Promise<import("./receipt.js").Receipt | undefined | null>} null: it was not made */
-  async save(send, isOther) {
+   * he who changes it is to decide anew; where with something else, it is made by the version of now. Its notification may come before its
+   * answer, which waits for verifiers. @param {string} method @param {(version: number) => any[]} params @param {(a: Token, b: Token) => boolean} isOther
+   * whether two differ in what the change is about @returns {Promise<import("./receipt.js").Receipt | null>} null: it was not made */
+  async save(method, params, isOther) {
     /** @type {[string, any][]} */ const late = (this.#late = []);
     try {
-      const { result, receipt } = await receipted(this.#send(send, isOther));
-      this.token = result;
-      return receipt;
-    } catch (error) {
-      if (error instanceof Overtaken) return null;
-      throw error;
+      return await this.#send(method, params);
+    } catch (/** @type {any} */ error) {
+      const now = error.code === CONFLICT && error.data?.token;
+      if (!now) throw error;
+      const isOvertaken = isOther(this.token, now);
+      this.#takeIn(now, "Not saved, since the token was changed meanwhile", false);
+      return isOvertaken ? null : await this.#send(method, params);
     } finally {
       this.#late = null;
       for (const [what, params] of late) this.#hear(what, params, true);
     }
   }
 
-  /** @param {(version: number) => Promise<Token>} send @param {(a: Token, b: Token) => boolean} isOther */
-  async #send(send, isOther) {
-    try {
-      return await send(this.token.version);
-    } catch (/** @type {any} */ error) {
-      const now = error.code === CONFLICT && error.data?.token;
-      if (!now) throw error;
-      if (!isOther(this.token, now)) return send(now.version);
-      this.#takeIn(now, "Not saved, since the token was changed meanwhile", false);
-      throw new Overtaken();
-    }
+  /** @param {string} method @param {(version: number) => any[]} params */
+  async #send(method, params) {
+    const { result, receipt } = await receipted(this.#app, method, params(this.token.version));
+    this.token = result;
+    return receipt;
   }
 
   // Saying it.
@@ -97,5 +92,3 @@ export class FollowedToken {
 
   end() { this.#leave.forEach((leave) => leave()); }
 }
-
-class Overtaken extends Error {}

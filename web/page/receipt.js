@@ -4,18 +4,19 @@
 import { announce } from "./actions.js";
 
 const PATIENCE_MS = 300; // most answers are there by then, and there is nothing to say
+const TIMEOUT_MS = 90_000; // a lease may be as long as a minute, and the server waits for its end
 export const WAITING = "waiting for verifiers…";
 
 /** verifiers = confirmed + expired @typedef {{ verifiers: number, confirmed: number, expired: number, elapsedMs: number }} Receipt */
 
-/** Waits for the answer to a change, and says so where that takes long. Without a receipt no verifier was asked.
- * @template T @param {Promise<T>} answer @param {(isWaiting: boolean) => void} [tell]
- * @returns {Promise<{ result: T, receipt: Receipt | undefined }>} */
-export async function receipted(answer, tell = sayWaiting()) {
+/** Makes a change that is answered with a receipt, and says that it waits where that takes long.
+ * @param {Pick<import("./app.js").App, "api">} app @param {string} method @param {any[]} params @param {(isWaiting: boolean) => void} [tell]
+ * @returns {Promise<{ result: any, receipt: Receipt }>} */
+export async function receipted({ api }, method, params, tell = sayWaiting()) {
   let isTold = false;
   const timer = setTimeout(() => tell((isTold = true)), PATIENCE_MS);
   try {
-    const { receipt, ...result } = /** @type {any} */ (await answer);
+    const { receipt, ...result } = await api.with({ timeout: TIMEOUT_MS }).call(method, ...params);
     return { result, receipt };
   } finally {
     clearTimeout(timer);
@@ -33,26 +34,24 @@ export function sayWaiting() {
 }
 
 /** Where a change has arrived, to follow a sentence that says what was done; "" where no verifier had to hear of it.
- * @param {Receipt | undefined} receipt @param {string} [done] in words: "off" */
-export function receiptWords(receipt, done = "known") {
-  if (!receipt?.verifiers) return "";
-  const { verifiers, confirmed, expired, elapsedMs } = receipt;
+ * @param {Receipt} receipt @param {string} [done] in words: "off" */
+export function receiptWords({ verifiers, confirmed, expired, elapsedMs }, done = "known") {
+  if (!verifiers) return "";
   const at = `${done} at ${confirmed} of ${verifiers} ${verifiers === 1 ? "verifier" : "verifiers"}`;
   return expired ? `${at}; ${expired} ${expired === 1 ? "lease" : "leases"} ran out after ${elapsed(elapsedMs)}` : `${at} after ${elapsed(elapsedMs)}`;
 }
 
-/** The same as a sentence of its own, with the space before it. @param {Receipt | undefined} receipt @param {string} [done] */
+/** The same as a sentence of its own, with the space before it. @param {Receipt} receipt @param {string} [done] */
 export function receiptSentence(receipt, done) {
   const words = receiptWords(receipt, done);
   return words && ` ${words[0].toUpperCase()}${words.slice(1)}.`;
 }
 
-/** Of changes made side by side: each counts its own verifiers, who may be the same. @param {(Receipt | undefined)[]} receipts */
+/** Of changes made side by side: each counts its own verifiers, who may be the same. @param {Receipt[]} receipts */
 export function receiptsSentence(receipts) {
-  const all = receipts.filter((one) => one !== undefined);
-  const sum = (/** @type {"verifiers" | "expired"} */ member) => all.reduce((total, one) => total + one[member], 0);
+  const sum = (/** @type {"verifiers" | "expired"} */ member) => receipts.reduce((total, one) => total + one[member], 0);
   if (!sum("verifiers")) return "";
-  const after = elapsed(Math.max(...all.map(({ elapsedMs }) => elapsedMs)));
+  const after = elapsed(Math.max(...receipts.map(({ elapsedMs }) => elapsedMs)));
   return sum("expired") ? ` Not every verifier confirmed: leases ran out, the last after ${after}.` : ` Every verifier that held them confirmed, the last after ${after}.`;
 }
 

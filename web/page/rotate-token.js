@@ -54,8 +54,7 @@ export async function rotateTokenDialog(app, token, rotated) {
     event.preventDefault();
     const asked = seconds();
     act(app, submit, async () => {
-      const answer = app.api.call("/v1/api-tokens/rotate", token.id, { overlap: asked, version: current.version });
-      const { result: { token: secret, ...now }, receipt } = await receipted(answer);
+      const { result: { token: secret, ...now }, receipt } = await receipted(app, "/v1/api-tokens/rotate", [token.id, { overlap: asked, version: current.version }]);
       rotated(now);
       if (dialog.open) show(secret, now, asked, receipt);
       else announce(unseen(now.name));
@@ -77,7 +76,7 @@ export async function rotateTokenDialog(app, token, rotated) {
     return `Not rotated, since the token was changed meanwhile: ${theirs.join(", ") || "it was given a new secret"}. Rotate it again if that is still right.`;
   }
 
-  /** @param {string} secret @param {Token} now @param {number} asked @param {import("./receipt.js").Receipt | undefined} receipt */
+  /** @param {string} secret @param {Token} now @param {number} asked @param {import("./receipt.js").Receipt} receipt */
   function show(secret, now, asked, receipt) {
     const old = asked ? `The old one is good until ${whenExactly(oldEnd(Date.parse(now.updatedAt), asked, now))}.` : "The old one is good no more.";
     showSecret(dialog, {

@@ -2,7 +2,7 @@
 // has said so.
 
 import { h, setAttribute, setText } from "./dom.js";
-import { receipted, sayWaiting } from "./receipt.js";
+import { sayWaiting } from "./receipt.js";
 
 export class Switch {
   /** What it was set to, until the server has answered. @type {boolean | null} */ #wanted = null;
@@ -27,13 +27,13 @@ export class Switch {
   }
 
   /** Sets it, and resolves when that is done. `redraw` shows it as it is meanwhile.
-   * @template T @param {boolean} wanted @param {() => Promise<T>} call @param {() => void} redraw */
+   * @template T @param {boolean} wanted @param {(tell: (isWaiting: boolean) => void) => Promise<T>} call @param {() => void} redraw */
   async set(wanted, call, redraw) {
     const say = sayWaiting();
     this.#wanted = wanted;
     redraw();
     try {
-      return await receipted(call(), (isWaiting) => {
+      return await call((isWaiting) => {
         say(isWaiting);
         this.isWaiting = isWaiting;
         redraw();

@@ -199,15 +199,17 @@ class TokensView extends View {
     if (row.switch.isBusy) return;
     const { id, name, enabled } = row.token;
     await act(this.app, row.switch.element, async () => {
-      const call = () => this.app.api.call("/v1/api-tokens/set-enabled", id, !enabled);
+      const call = (/** @type {(isWaiting: boolean) => void} */ tell) => receipted(this.app, "/v1/api-tokens/set-enabled", [id, !enabled], tell);
       const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(this.#tokens.get(id) ?? row.token));
       this.#take(result);
-      if (receipt?.verifiers) announce(`“${name}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
+      if (receipt.verifiers) announce(`“${name}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
     }, { settle: async () => {
       const { tokens: [now] } = await this.app.api.call("/v1/api-tokens/read", { id });
       this.#take(now);
-      const state = `“${name}” is ${now.enabled ? "on" : "off"}`;
-      return now.enabled === enabled ? `The connection is back, and ${state}: nothing was changed. Try again.` : `The connection is back, and ${state}.`;
+      const state = now.enabled ? "on" : "off";
+      if (now.enabled === enabled) return `The connection is back, and “${name}” is ${state}: nothing was changed. Try again.`;
+      const { receipt } = await receipted(this.app, "/v1/api-tokens/set-enabled", [id, now.enabled, { version: now.version }]); // which changes nothing, and waits for what did
+      return `The connection is back, and “${name}” is ${receiptWords(receipt, state) || state}.`;
     } });
   }
 
@@ -269,7 +271,7 @@ class TokensView extends View {
   #switchSelected(enabled) {
     this.#forSelected(this.#selected.map(({ token }) => token), `switched ${enabled ? "on" : "off"}`, (now) => now?.enabled === enabled,
       async ({ id }) => {
-        const { result, receipt } = await receipted(this.app.api.call("/v1/api-tokens/set-enabled", id, enabled));
+        const { result, receipt } = await receipted(this.app, "/v1/api-tokens/set-enabled", [id, enabled]);
         this.#take(result);
         return receipt;
       });
@@ -279,7 +281,7 @@ class TokensView extends View {
   #deleteSelected(from) {
     const tokens = this.#selected.map(({ token }) => token);
     const deleteAll = () => this.#forSelected(tokens, "deleted", (now) => now === undefined, async ({ id }) => {
-      const { receipt } = await receipted(this.app.api.call("/v1/api-tokens/delete", id));
+      const { receipt } = await receipted(this.app, "/v1/api-tokens/delete", [id]);
       this.#tokens.hear("deleted", { tokenId: id });
       return receipt;
     });
@@ -287,7 +289,7 @@ class TokensView extends View {
   }
 
   /** @param {Token[]} tokens @param {string} done in words @param {(now: Token | undefined) => boolean} isDone
-   * @param {(token: Token) => Promise<import("./receipt.js").Receipt | undefined>} call */
+   * @param {(token: Token) => Promise<import("./receipt.js").Receipt>} call */
   async #forSelected(tokens, done, isDone, call) {
     /** @type {import("./bulk.js").Outcome} */ let outcome;
     await act(this.app, this.#bulk, async () => {

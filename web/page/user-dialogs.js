@@ -107,7 +107,7 @@ export async function deleteUserDialog(app, { id, username, permissions }, delet
     ],
     verb: "Delete",
     work: (/** @type {HTMLElement} */ from) => act(app, from, async () => {
-      const { receipt } = await receipted(app.api.call("/v1/users/delete", id));
+      const { receipt } = await receipted(app, "/v1/users/delete", [id]);
       announce(`“${username}” was deleted.${receiptSentence(receipt, "gone")}`);
       deleted();
     }, {

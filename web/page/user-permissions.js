@@ -32,7 +32,7 @@ export async function userPermissionsDialog(app, { id, username }, changed) {
     const { changes } = matrix;
     if (!Object.keys(changes).length) return dialog.close();
     return act(app, save, async () => {
-      const { result, receipt } = await receipted(app.api.call("/v1/users/update-permissions", id, changes));
+      const { result, receipt } = await receipted(app, "/v1/users/update-permissions", [id, changes]);
       changed(result);
       announce(`The permissions of “${username}” were saved.${receiptSentence(receipt)}`);
       dialog.close();

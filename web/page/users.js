@@ -4,7 +4,7 @@ import { arrange, button, h, setText } from "./dom.js";
 import { act, announce } from "./actions.js";
 import { choice, searchField, watchEnd } from "./lists.js";
 import { Pages } from "./pages.js";
-import { receiptWords } from "./receipt.js";
+import { receipted, receiptWords } from "./receipt.js";
 import { createUserDialog, deleteUserDialog, lastAdministrator, readUser, sessionsDialog, setPasswordDialog, switchOffMyselfDialog } from "./user-dialogs.js";
 import { userPermissionsDialog } from "./user-permissions.js";
 import { UserRow } from "./user-row.js";
@@ -142,10 +142,10 @@ class UsersView extends View {
     const { id, username, enabled } = row.user;
     return act(this.app, from, async () => {
       try {
-        const call = () => this.app.api.call("/v1/users/set-enabled", id, !enabled);
+        const call = (/** @type {(isWaiting: boolean) => void} */ tell) => receipted(this.app, "/v1/users/set-enabled", [id, !enabled], tell);
         const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(row.user));
         this.#take(result);
-        if (receipt?.verifiers) announce(`“${username}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
+        if (receipt.verifiers) announce(`“${username}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
       } catch (/** @type {any} */ error) {
         if (error.code === GONE) this.#read();
         throw error;
