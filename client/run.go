@@ -1,0 +1,164 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Bounds of connecting.
+const (
+	connectTimeout = 15 * time.Second
+	backoffBase    = 250 * time.Millisecond
+	backoffCap     = 30 * time.Second
+	settled        = 10 * time.Second // a connection that lived this long was a good one: back-off starts again
+	mendPause      = time.Second      // at least this after the protocol was broken: the same may happen again
+)
+
+// closeEnded is the close code for a credential that has ended.
+const closeEnded = 4401
+
+// Notifications that the client itself acts on.
+const (
+	methodReady     = "/v1/session/ready"
+	methodHeartbeat = "/v1/session/heartbeat"
+	methodEnded     = "/v1/session/ended"
+)
+
+// run connects, again and again, until ctx or the credential ends.
+func (c *Client) run(ctx context.Context) {
+	defer close(c.stopped)
+	for attempt := 0; ; attempt++ {
+		began := time.Now()
+		err := c.connect(ctx)
+		ended, isEnd := errors.AsType[*EndedError](err)
+		switch {
+		case ctx.Err() != nil:
+			c.finish(ErrClosed)
+			return
+		case isEnd:
+			c.finish(ended)
+			return
+		}
+		if time.Since(began) > settled {
+			attempt = 0
+		}
+		pause := pauseBefore(attempt, err)
+		c.log.Warn("tokenwire: not connected", "cause", err, "again", pause)
+		c.set(func() { c.cause = err })
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// pauseBefore returns how long to wait before the next attempt: back-off with full jitter, as a thousand clients of one dead
+// server must not return as one.
+func pauseBefore(attempt int, err error) time.Duration {
+	var floor time.Duration
+	_, broken := errors.AsType[*protocolError](err)
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusUnsupportedData, websocket.StatusInvalidFramePayloadData, websocket.StatusPolicyViolation, websocket.StatusMessageTooBig:
+		broken = true
+	}
+	if broken {
+		floor = mendPause
+	}
+	const doublings = 10 // reach the cap, and do not overflow
+	ceiling := min(backoffCap, max(backoffBase<<min(attempt, doublings), 2*floor))
+	return floor + rand.N(ceiling-floor)
+}
+
+// finish says why nothing more can be called, and lets go of everything.
+func (c *Client) finish(why error) {
+	c.log.Info("tokenwire: ended", "cause", why)
+	c.set(func() {
+		c.over = why
+		for s := range c.streams {
+			c.drop(s, why)
+		}
+	})
+	c.stop()
+}
+
+// connect makes a connection, serves it until it ends, and returns why.
+func (c *Client) connect(ctx context.Context) error {
+	ws, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	k := newConn(ws)
+	ctx, k.abort = context.WithCancel(ctx)
+	defer k.abort()
+	var ended string
+	isReady := false
+	k.notify = func(method string, params json.RawMessage) error {
+		e, err := eventOf(method, params)
+		if err != nil {
+			return err
+		}
+		switch {
+		case method == methodEnded:
+			ended = e.reason
+		case method == methodReady && !isReady:
+			isReady = true
+			if c.observer != nil {
+				c.observer.connected(k)
+			}
+			c.publish(e)
+			c.set(func() { c.conn, c.cause = k, nil })
+			c.log.Info("tokenwire: connected")
+			return nil
+		case !isReady:
+			return &protocolError{"something before " + methodReady}
+		}
+		if c.observer != nil {
+			if err := c.observer.notified(k, method, params); err != nil {
+				return err
+			}
+		}
+		c.publish(e)
+		return nil
+	}
+	err = k.serve(ctx)
+	c.set(func() { c.conn, c.cause = nil, err })
+	if isReady && c.observer != nil {
+		c.observer.disconnected(k)
+	}
+	k.end()
+	if ended != "" || websocket.CloseStatus(err) == closeEnded {
+		return &EndedError{cmp.Or(ended, "ended")}
+	}
+	return err
+}
+
+// dial makes the WebSocket. A credential that is not good is an *EndedError.
+func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
+	u := *c.url
+	if since := c.Position(); since != "" {
+		query := u.Query()
+		query.Set("since", since)
+		u.RawQuery = query.Encode()
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	ws, response, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
+		HTTPClient: c.http,
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token.Reveal()}},
+	})
+	if err != nil && response != nil {
+		if response.StatusCode == http.StatusUnauthorized {
+			return nil, &EndedError{"unauthorized"}
+		}
+		return nil, fmt.Errorf("tokenwire: the server answered %s", response.Status)
+	}
+	return ws, err
+}

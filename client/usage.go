@@ -1,0 +1,131 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Bounds of reporting.
+const (
+	reportEvery   = 10 * time.Second
+	reportTimeout = 5 * time.Second
+	maxReport     = 500     // tokens of one report
+	maxUses       = 100_000 // tokens whose uses wait to be reported
+)
+
+// use is how often a token was let in, and how often not.
+type use struct{ allowed, denied int64 }
+
+// count counts a use of a token that is good.
+func (v *Verifier) count(d Decision, allowed bool) {
+	if d.entry != nil && d.entry.count(allowed) {
+		return
+	}
+	u := use{allowed: 1}
+	if !allowed {
+		u = use{denied: 1}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.add(d.TokenID, u)
+	if d.entry != nil {
+		v.stats.Hits++
+	}
+}
+
+// add keeps uses until they are reported. It is called with mu held.
+func (v *Verifier) add(tokenID string, u use) {
+	if u == (use{}) {
+		return
+	}
+	known, ok := v.uses[tokenID]
+	if !ok && len(v.uses) >= maxUses {
+		v.stats.LostUses += u.allowed + u.denied
+		return
+	}
+	v.uses[tokenID] = use{known.allowed + u.allowed, known.denied + u.denied}
+}
+
+// settle takes the uses of an entry that is out. It is called with mu held.
+func (v *Verifier) settle(e *entry) { v.hit(e, e.seal()) }
+
+// gather takes the uses of all that is held. It is called with mu held.
+func (v *Verifier) gather() {
+	if s := v.session.Load(); s != nil {
+		for _, e := range s.cache.ring {
+			v.hit(e, e.take())
+		}
+	}
+}
+
+func (v *Verifier) hit(e *entry, u use) {
+	v.stats.Hits += u.allowed + u.denied
+	v.add(e.decision.TokenID, u)
+}
+
+// report reports what was used, again and again.
+func (v *Verifier) report() {
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-v.ctx.Done():
+			return
+		}
+		if s := v.session.Load(); s != nil {
+			ctx, cancel := context.WithTimeout(v.ctx, reportTimeout)
+			v.reportTo(ctx, s.conn)
+			cancel()
+		}
+	}
+}
+
+// reported is one token's part of a report.
+type reported struct {
+	TokenID string `json:"tokenId"`
+	Allowed int64  `json:"allowed"`
+	Denied  int64  `json:"denied"`
+}
+
+// reportTo reports what was used since the last time. What could not be sent, or may not have arrived, is kept.
+func (v *Verifier) reportTo(ctx context.Context, k *conn) {
+	v.mu.Lock()
+	v.gather()
+	uses := v.uses
+	v.uses = map[string]use{}
+	v.mu.Unlock()
+	all := make([]reported, 0, len(uses))
+	for id, u := range uses {
+		all = append(all, reported{id, u.allowed, u.denied})
+	}
+	for batch := range slices.Chunk(all, maxReport) {
+		if err := v.send(ctx, k, batch); err != nil {
+			break
+		}
+		all = all[len(batch):]
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range all {
+		v.add(r.TokenID, use{r.Allowed, r.Denied})
+	}
+}
+
+// send sends one report. One that the server understands and refuses would be refused for ever: it is given up.
+func (v *Verifier) send(ctx context.Context, k *conn, batch []reported) error {
+	_, err := k.call(ctx, methodReport, [][]reported{batch})
+	refused, isRefusal := errors.AsType[*Error](err)
+	if !isRefusal || refused.Code == codeUnavailable {
+		return err
+	}
+	v.options.Log.Error("tokenwire: a report of uses was refused", "cause", err)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range batch {
+		v.stats.LostUses += r.Allowed + r.Denied
+	}
+	return nil
+}
