@@ -14,11 +14,15 @@ type entry struct {
 	decision Decision
 	until    time.Duration // the token's end, on the verifier's clock
 	place    int           // in the ring
+	used     atomic.Bool   // since the hand last came by
 
-	used    atomic.Bool  // since the hand last came by
-	allowed atomic.Int64 // uses since they were last taken; far below zero once the entry is out
+	_       [cacheLine]byte // what each use writes is apart from what it reads, as other cores do so too
+	allowed atomic.Int64    // uses since they were last taken; far below zero once the entry is out
 	denied  atomic.Int64
 }
+
+// cacheLine is how many bytes cores take from each other at once.
+const cacheLine = 64
 
 // never is the end of what has none.
 const never time.Duration = math.MaxInt64

@@ -11,35 +11,59 @@ import (
 
 // Decision is what is known of a token. The zero value is of one that is no good.
 type Decision struct {
-	Active    bool // it is good; everything below is empty where it is not
-	Stale     bool // from before the server went away: only with Grace
-	TokenID   string
-	UserID    string
-	Username  string
-	ExpiresAt time.Time // zero: it does not expire
+	Active   bool // it is good; everything below is empty where it is not
+	Stale    bool // from before the server went away: only with Grace
+	TokenID  string
+	UserID   string
+	Username string
 
+	bounds *bounds // nil where it is not active
+	entry  *entry  // that it is from, where its use is counted; nil where it was asked for
+}
+
+// bounds are what a token is good for. They are shared, and never changed.
+type bounds struct {
 	permissions []string       // in order
 	addresses   []netip.Prefix // nil: anywhere
-	entry       *entry         // that it is from, where its use is counted; nil where it was asked for
+	expiresAt   time.Time
 }
 
 // Has reports whether the token is good for a permission.
 func (d Decision) Has(permission string) bool {
-	_, found := slices.BinarySearch(d.permissions, permission)
+	if d.bounds == nil {
+		return false
+	}
+	_, found := slices.BinarySearch(d.bounds.permissions, permission)
 	return found
 }
 
 // From reports whether the token is good from an address.
 func (d Decision) From(address netip.Addr) bool {
-	if !d.Active || d.addresses == nil {
-		return d.Active
+	if d.bounds == nil {
+		return false
 	}
 	address = address.Unmap().WithZone("")
-	return slices.ContainsFunc(d.addresses, func(set netip.Prefix) bool { return set.Contains(address) })
+	return !d.isBound() || slices.ContainsFunc(d.bounds.addresses, func(set netip.Prefix) bool { return set.Contains(address) })
 }
 
+// isBound reports whether the token is good from some addresses only.
+func (d Decision) isBound() bool { return d.bounds != nil && d.bounds.addresses != nil }
+
 // Permissions returns what the token is good for, in order.
-func (d Decision) Permissions() []string { return slices.Clone(d.permissions) }
+func (d Decision) Permissions() []string {
+	if d.bounds == nil {
+		return nil
+	}
+	return slices.Clone(d.bounds.permissions)
+}
+
+// ExpiresAt returns when the token ends, by the server's clock; zero if it does not.
+func (d Decision) ExpiresAt() time.Time {
+	if d.bounds == nil {
+		return time.Time{}
+	}
+	return d.bounds.expiresAt
+}
 
 type decisionKey struct{}
 
@@ -68,24 +92,20 @@ func (a *answer) decision() (Decision, error) {
 	if !a.Active {
 		return Decision{}, nil
 	}
-	d := Decision{
-		Active: true, TokenID: a.TokenID, UserID: a.UserID, Username: a.Username, ExpiresAt: a.ExpiresAt,
-		permissions: slices.Sorted(slices.Values(a.Permissions)),
-	}
 	if a.TokenID == "" || a.UserID == "" {
 		return Decision{}, &protocolError{"an answer that names no token"}
 	}
-	if a.AllowedIPs == nil {
-		return d, nil
+	b := &bounds{permissions: slices.Sorted(slices.Values(a.Permissions)), expiresAt: a.ExpiresAt}
+	if a.AllowedIPs != nil {
+		b.addresses = make([]netip.Prefix, len(a.AllowedIPs))
 	}
-	d.addresses = make([]netip.Prefix, len(a.AllowedIPs))
 	for i, text := range a.AllowedIPs {
 		var err error
-		if d.addresses[i], err = parseRange(text); err != nil {
+		if b.addresses[i], err = parseRange(text); err != nil {
 			return Decision{}, err
 		}
 	}
-	return d, nil
+	return Decision{Active: true, TokenID: a.TokenID, UserID: a.UserID, Username: a.Username, bounds: b}, nil
 }
 
 // parseRange reads an address or a range in the form that the server writes.

@@ -81,7 +81,7 @@ func (v *Verifier) admit(r *http.Request, permissions []string) (Decision, *deni
 	if !d.Active {
 		return d, errInvalid
 	}
-	if d.addresses != nil {
+	if d.isBound() {
 		if address, ok := v.options.ClientIP(r); !ok || !d.From(address) {
 			refused = errAddress
 		}

@@ -241,7 +241,7 @@ func (s *stage) of(method string) (requests []*request) {
 
 // mint makes a token that is good, with more facts if there are any, and returns its text.
 func (s *stage) mint(id string, facts map[string]any) string {
-	body := tokenPrefix + id + strings.Repeat("0", idEnd-len(tokenPrefix)-len(id)) + "_" + strings.Repeat("s", 43)
+	body := tokenPrefix + id + strings.Repeat("Z", idEnd-len(tokenPrefix)-len(id)) + "_" + strings.Repeat("s", 43)
 	return s.mintSecret(body, id, facts)
 }
 

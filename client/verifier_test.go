@@ -39,7 +39,7 @@ func TestVerify(t *testing.T) {
 		v := s.verifier(VerifierOptions{})
 		for range 3 {
 			d := verdict(t, v, token)
-			if !d.Active || d.Stale || d.TokenID != "t1" || d.UserID != "u-t1" || d.Username != "user of t1" || d.ExpiresAt.Nanosecond() != 789e6 {
+			if !d.Active || d.Stale || d.TokenID != "t1" || d.UserID != "u-t1" || d.Username != "user of t1" || d.ExpiresAt().Nanosecond() != 789e6 {
 				t.Errorf("%+v", d)
 			}
 			if !d.Has("a") || !d.Has("repo:read") || d.Has("repo:write") || d.Has("") || len(d.Permissions()) != 2 {
