@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,24 +206,29 @@ func TestEndsAreToldOnce(t *testing.T) {
 // The store tells of ends by itself, once there is an observer to tell.
 func TestEndsAreToldByThemselves(t *testing.T) {
 	modelstest.Each(t, func(t *testing.T, url string) {
-		store := openKeyed(t, url, models.Options{Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}, EndsEvery: time.Millisecond})
+		var clock atomic.Int64
+		clock.Store(time.Now().UnixMilli())
+		store := openKeyed(t, url, models.Options{
+			Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}, EndsEvery: time.Millisecond, Now: func() time.Time { return time.UnixMilli(clock.Load()) },
+		})
 		if _, err := store.Bootstrap(t.Context(), models.NewSecret(password)); err != nil {
 			t.Fatal(err)
 		}
 		admin := signIn(t, store, "admin")
-		end := models.TimeOf(time.Now().Add(300 * time.Millisecond))
+		end := models.Time(clock.Load() + 5000)
 		token := newToken(t, store, admin, &end, true)
 		heard := make(hearing, 10)
 		store.Observe(heard)
 		for _, want := range []string{models.TokenExpiring, models.TokenExpired} {
 			select {
 			case e := <-heard:
-				if e.Method != want || e.TokenID != token.ID || e.UserID != admin.UserID || e.Time < end && want == models.TokenExpired {
+				if e.Method != want || e.TokenID != token.ID || e.UserID != admin.UserID || int64(e.Time) != clock.Load() {
 					t.Errorf("got %+v, want %s", e, want)
 				}
 			case <-time.After(10 * time.Second):
 				t.Fatalf("%s was not told", want)
 			}
+			clock.Store(int64(end))
 		}
 	})
 }

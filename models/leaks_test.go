@@ -216,3 +216,30 @@ func TestReportLeakURL(t *testing.T) {
 		r.told("leaked "+want, fmt.Sprint("off ", readToken(t, store, admin, token.ID).Version))
 	}
 }
+
+// A token is switched off with its events or not at all, and who reports is told which.
+func TestReportLeakIsWholeOrNothing(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		store, admin := open(t, url)
+		token, secret, err := store.CreateToken(t.Context(), again(admin), "x", models.CreateTokenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := rawDB(t, url)
+		for _, table := range []string{"events", "feeds", "token_leaks"} {
+			mustExec(t, db, "ALTER TABLE "+table+" RENAME TO elsewhere")
+			place := "https://git.example/"
+			_, _, err := store.ReportLeak(t.Context(), models.Actor{ChangeID: models.NewChangeID()}, secret, &place)
+			if err == nil {
+				t.Errorf("without %s it was done", table)
+			}
+			mustExec(t, db, "ALTER TABLE elsewhere RENAME TO "+table)
+			if got := readToken(t, store, admin, token.ID); !got.Enabled || got.Version != 1 {
+				t.Errorf("without %s the token is %+v", table, got)
+			}
+		}
+		if left := rowsOf(t, db, "SELECT * FROM token_leaks"); len(left) > 0 {
+			t.Errorf("left are %q", left)
+		}
+	})
+}
