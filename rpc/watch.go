@@ -52,6 +52,7 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 		if w == nil {
 			continue
 		}
+		defer h.release(f) // last: where nothing else needs the feed, it must stay for who waits for the verifiers
 		for _, fact := range w.facts {
 			fact.stale.Store(true)
 			h.facts.kept.Remove(fact.digest)
@@ -60,7 +61,6 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 			told[l] = append(told[l], id)
 		}
 		delete(f.watches, id)
-		h.release(f)
 	}
 	h.tell(f, tokenID, changeID, told)
 }
