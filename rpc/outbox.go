@@ -9,6 +9,7 @@ import (
 // Bounds of a connection.
 const (
 	maxUnderWay      = 32      // requests read and not yet answered; beyond that the server stops reading
+	maxWaiting       = 256     // more of them, that wait for verifiers and for nothing else
 	maxNotifications = 1024    // that wait to be written; more is a client that cannot keep up
 	maxBacklog       = 1 << 20 // bytes of them
 	keptEntries      = 64      // entries of room that an idle queue keeps
@@ -42,6 +43,13 @@ type entry struct {
 	reason  string
 }
 
+// ownChange is a change under way by the connection itself.
+type ownChange struct {
+	id       string
+	requests int
+	noticed  bool // its notifications do not wait for the reply any more
+}
+
 // outbox is what a connection has to write, in order. Any goroutine may add to it; one at a time writes. A notification
 // that tells of a change under way by this same connection waits, and what comes after it too, until the reply to that
 // call is in.
@@ -53,9 +61,10 @@ type outbox struct {
 	changed  sync.Cond
 	queue    []entry
 	held     []entry
-	spare    []entry  // the queue's other half while one is being written
-	changes  []string // changes under way by this connection
+	spare    []entry // the queue's other half while one is being written
+	changes  []ownChange
 	underWay int
+	waiting  int // of those under way, what takes no room
 	pushes   int
 	backlog  int
 	writing  bool
@@ -74,7 +83,7 @@ func (o *outbox) init(t Transport, m *metrics) {
 func (o *outbox) begin(changeID string, n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.underWay+n > maxUnderWay && !o.ending && !o.closed {
+	for o.underWay-o.waiting+n > maxUnderWay && !o.ending && !o.closed {
 		if !o.writing && len(o.queue) > 0 {
 			o.write()
 		} else {
@@ -86,7 +95,7 @@ func (o *outbox) begin(changeID string, n int) bool {
 	}
 	o.underWay += n
 	if changeID != "" {
-		o.changes = append(o.changes, changeID)
+		o.changes = append(o.changes, ownChange{id: changeID, requests: n})
 	}
 	return true
 }
@@ -110,10 +119,44 @@ func (o *outbox) reply(changeID string, n int, data []byte, buffer *[]byte) {
 	}
 }
 
+// makeRoom has the requests of a change take no room while they wait for verifiers, until back is called: a verifier may be
+// at the other end of this very connection, and what it says must be read.
+func (o *outbox) makeRoom(changeID string) (back func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := o.own(changeID)
+	if i < 0 || o.waiting+o.changes[i].requests > maxWaiting {
+		return func() {}
+	}
+	n := o.changes[i].requests
+	o.waiting += n
+	o.changed.Signal()
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.waiting -= n
+	}
+}
+
+// own returns the index of a change under way by this connection, or -1.
+func (o *outbox) own(changeID string) int {
+	return slices.IndexFunc(o.changes, func(c ownChange) bool { return c.id == changeID })
+}
+
+// waits reports whether an entry waits for the reply to a call under way.
+func (o *outbox) waits(e entry) bool {
+	i := o.own(e.cause)
+	return i >= 0 && !(e.push && o.changes[i].noticed)
+}
+
 // unhold lets go what waited for the reply to a call.
 func (o *outbox) unhold(changeID string) {
-	o.changes = slices.DeleteFunc(o.changes, func(id string) bool { return id == changeID })
-	for len(o.held) > 0 && !slices.Contains(o.changes, o.held[0].cause) {
+	o.changes = slices.DeleteFunc(o.changes, func(c ownChange) bool { return c.id == changeID })
+	o.letGoHeld()
+}
+
+func (o *outbox) letGoHeld() {
+	for len(o.held) > 0 && !o.waits(o.held[0]) {
 		o.queue = append(o.queue, o.held[0])
 		o.held = o.held[1:]
 	}
@@ -184,8 +227,9 @@ func (o *outbox) urgent(data []byte) {
 func (o *outbox) letGo(changeID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.ending {
-		o.unhold(changeID)
+	if i := o.own(changeID); i >= 0 {
+		o.changes[i].noticed = true
+		o.letGoHeld()
 		o.wake()
 	}
 }
@@ -213,7 +257,7 @@ func (o *outbox) end(data []byte, cause string, code int, reason string) {
 		return
 	}
 	o.ending = true
-	if !slices.Contains(o.changes, cause) { // somebody else's doing: nothing under way puts it off
+	if o.own(cause) < 0 { // somebody else's doing: nothing under way puts it off
 		o.queue = append(o.queue, o.held...)
 		o.held = nil
 	}
@@ -240,7 +284,7 @@ func (o *outbox) finish(code int, reason string) {
 }
 
 func (o *outbox) add(e entry) {
-	if len(o.held) > 0 || slices.Contains(o.changes, e.cause) {
+	if len(o.held) > 0 || o.waits(e) {
 		o.held = append(o.held, e)
 	} else {
 		o.queue = append(o.queue, e)

@@ -242,10 +242,12 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 	if conn := c.door.conn; conn != nil && len(revocations) > 0 {
 		notice := time.AfterFunc(noticeAfter, func() { conn.out.letGo(c.changeID) })
 		defer notice.Stop()
+		defer conn.out.makeRoom(c.changeID)()
 	}
 	receipt, cut := s.hub.receipt(c.patience(ctx), started, revocations)
-	if cut == nil {
-		s.metrics.receipts.Observe(receipt.ElapsedMs / 1000)
+	if cut != nil { // and not that there is nothing to change any more: that would sound as if it were over
+		return result, receipt, cut
 	}
-	return result, receipt, errors.Join(err, cut)
+	s.metrics.receipts.Observe(receipt.ElapsedMs / 1000)
+	return result, receipt, err
 }
