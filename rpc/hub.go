@@ -245,6 +245,7 @@ func (h *hub) connections(userID string, credential models.Credential) (n int) {
 // Committed gives the events of a commit to the connections that they concern. It returns when they have them, so that a
 // call that took a right away is not answered before the right is gone on this node.
 func (h *hub) Committed(events []models.Event) {
+	h.committed(events[0].ChangeID)
 	for len(events) > 0 {
 		n := 1
 		for n < len(events) && events[n].UserID == events[0].UserID {

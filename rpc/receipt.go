@@ -109,20 +109,23 @@ func (h *hub) expireRevocations(f *feed, now time.Time) {
 
 // expectation is the revocations that a call under way brings about.
 type expectation struct {
-	revocations []*revocation // guarded by hub.mu
-}
+	committed   bool // something was, and this node has been told of all that came before it, too
+	revocations []*revocation
+} // guarded by hub.mu
 
-// expect gathers the revocations that the call with a change id brings about from now on, until stop.
-func (h *hub) expect(changeID string) (x *expectation, stop func()) {
-	x = &expectation{}
+// expecting makes the change of the call with a change id, and gathers the revocations that it brings about meanwhile.
+func expecting[T any](h *hub, changeID string, change func() (T, error)) (*expectation, T, error) {
+	x := &expectation{}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.expectations[changeID] = x
-	return x, func() {
+	h.mu.Unlock()
+	defer func() { // also when it panics
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.expectations, changeID)
-	}
+	}()
+	result, err := change()
+	return x, result, err
 }
 
 // expected tells the call with a change id, if it is one of this node, what it has brought about.
@@ -131,6 +134,15 @@ func (h *hub) expected(changeID string, r *revocation) {
 	defer h.mu.Unlock()
 	if x := h.expectations[changeID]; x != nil {
 		x.revocations = append(x.revocations, r)
+	}
+}
+
+// committed tells the call with a change id that what it changed is committed, and dispatched when it returns.
+func (h *hub) committed(changeID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x := h.expectations[changeID]; x != nil {
+		x.committed = true
 	}
 }
 
@@ -226,12 +238,14 @@ func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*rev
 // again and waits the same way, also where it finds that nothing is left to change.
 func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, change func() (T, error)) (T, Receipt, error) {
 	started := time.Now()
-	x, stop := s.hub.expect(c.changeID)
-	result, err := change()
-	stop()
+	x, result, err := expecting(s.hub, c.changeID, change)
 	var refused *models.Error
 	if err != nil && !(errors.As(err, &refused) && refused.Code == models.NotFound) {
 		return result, Receipt{}, err
+	}
+	// Who finds nothing to change must know of the change that was made before, which may not have been told here yet.
+	if !x.committed && !s.hub.look(ctx, s.hub.feedsOf(of.userID)) {
+		return result, Receipt{}, models.ErrUnavailable
 	}
 	revocations := x.revocations
 	for _, r := range s.hub.outstanding(*of) {

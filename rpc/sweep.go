@@ -21,16 +21,20 @@ func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
 	h.tellAllUses()
 	began := time.Since(h.began)
-	feeds := h.feedsOf(allUsers)
+	if h.look(ctx, h.feedsOf(allUsers)) {
+		h.swept.Store(int64(began))
+	}
+}
+
+// look finds what was committed to feeds, and reports whether it could see to all of them.
+func (h *hub) look(ctx context.Context, feeds []*feed) bool {
 	whole := true
 	for len(feeds) > 0 && ctx.Err() == nil {
 		n := min(len(feeds), sweepChunk)
 		whole = h.sweepChunk(ctx, feeds[:n]) && whole
 		feeds = feeds[n:]
 	}
-	if whole && ctx.Err() == nil {
-		h.swept.Store(int64(began))
-	}
+	return whole && ctx.Err() == nil
 }
 
 // current reports whether this node is sure to know of every change that is older than nodeLease. If it is not, nothing is
