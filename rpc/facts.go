@@ -81,6 +81,9 @@ func (h *hub) keep(fact *fact) *fact {
 		return nil
 	}
 	defer h.release(f)
+	f.mu.Lock()
+	f.renew(fact.Position.Number)
+	f.mu.Unlock()
 	if !h.follow(f) {
 		return nil
 	}

@@ -53,6 +53,7 @@ type feed struct {
 	mu          sync.Mutex
 	last        int64 // events up to here have been dispatched
 	following   bool  // nothing was missed before this feed was known here
+	lost        bool  // given up, so that it begins anew where the next one comes who needs it
 	conns       map[*Conn]struct{}
 	watches     map[string]*watch // by token id
 	revocations []*revocation     // that verifiers have not confirmed
@@ -96,6 +97,7 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 	}
 	f.mu.Lock()
 	f.conns[c] = struct{}{}
+	f.renew(c.factsAt)
 	for c.position.Number < f.last {
 		f.mu.Unlock()
 		if !h.replay(ctx, c) {
@@ -163,6 +165,13 @@ func (h *hub) retain(userID string, position int64) *feed {
 	}
 	f.refs++
 	return f
+}
+
+// renew has a feed that was given up begin anew at a position. It is called with f.mu held.
+func (f *feed) renew(position int64) {
+	if f.lost {
+		f.last, f.lost = position, false
+	}
 }
 
 // hold retains a feed once more.

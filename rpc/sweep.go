@@ -132,11 +132,12 @@ func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
 	return true
 }
 
-// drop closes the connections of a feed so that they resume, and takes back what is known of the user's tokens.
+// drop closes the connections of a feed so that they resume, and takes back what is known of the user's tokens. What is left
+// of the feed is nobody's any more, and may be far from where the database is.
 func (h *hub) drop(f *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.following = false
+	f.following, f.lost = false, true
 	h.revoke(f, "", "")
 	for c := range f.conns {
 		c.out.end(nil, "", CloseRestart, reasonResume)
