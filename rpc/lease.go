@@ -214,17 +214,16 @@ func (s *Service) beat(_ context.Context, c *Call, p beatParams) (beatResult, er
 	if c.door.conn == nil {
 		return beatResult{}, errNoConnection
 	}
-	if !s.hub.current() {
-		return beatResult{}, models.ErrUnavailable
-	}
 	l := c.door.conn.leased()
-	seq := l.beat(length)
 	if p.Options.Confirmed > 0 {
 		if err := l.confirm(p.Options.Confirmed); err != nil {
 			return beatResult{}, err
 		}
 	}
-	return beatResult{length.Seconds(), seq}, nil
+	if !s.hub.current() {
+		return beatResult{}, models.ErrUnavailable
+	}
+	return beatResult{length.Seconds(), l.beat(length)}, nil
 }
 
 func (s *Service) confirmChanged(_ context.Context, c *Call, p confirmParams) (Empty, error) {
