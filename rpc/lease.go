@@ -110,6 +110,13 @@ func (l *lease) take(f *feed, tokenID string) (seq int64, ok bool) {
 	return l.seq, true
 }
 
+// has reports whether the verifier holds a token: after it has let go of everything, perhaps anew.
+func (l *lease) has(tokenID string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holds[tokenID] != nil
+}
+
 // ranOut reports whether the lease is over by itself.
 func (l *lease) ranOut(now time.Time) bool {
 	l.mu.Lock()
@@ -145,7 +152,7 @@ func (h *hub) vacate(l *lease, over bool) {
 	l.mu.Unlock()
 	for id, f := range holds {
 		f.mu.Lock()
-		if w := f.watches[id]; w != nil {
+		if w := f.watches[id]; w != nil && !l.has(id) {
 			delete(w.leases, l)
 			h.unwatch(f, id)
 		}
