@@ -2,8 +2,12 @@ package rpc
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,25 +15,78 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
+
+func TestMain(m *testing.M) { programs.Main(m) }
 
 // lab is a service with its administrator, in a bubble whose clock goes on only when everything is still: what a minute's
 // lease comes to takes no time.
 type lab struct {
 	actingAdmin
-	s *Service
+	s  *Service
+	db *sql.DB // the database without the store
 }
 
-// inLab runs a test in a lab.
+// inLab runs a test in a lab on SQLite.
 func inLab(t *testing.T, test func(t *testing.T, l *lab)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		s, store := newTestService(t, io.Discard)
-		test(t, &lab{newActingAdmin(t, store), s})
+	inLabOf(t, DefaultFacts, test)
+}
+
+// inLabOf is the same with room for so many tokens' facts.
+func inLabOf(t *testing.T, facts int, test func(t *testing.T, l *lab)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newLab(t, modelstest.SQLite(t), facts)) })
+}
+
+// eachLab runs a test on both databases, by the clock on the wall.
+func eachLab(t *testing.T, test func(t *testing.T, l *lab)) {
+	t.Helper()
+	modelstest.Each(t, func(t *testing.T, url string) { test(t, newLab(t, url, DefaultFacts)) })
+}
+
+func newLab(t *testing.T, databaseURL string, facts int) *lab {
+	t.Helper()
+	store, err := models.Open(context.Background(), databaseURL, models.Options{Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Bootstrap(context.Background(), models.NewSecret("correct horse battery")); err != nil {
+		t.Fatal(err)
+	}
+	driver, source := "sqlite", "file:"+models.DatabaseFile(databaseURL)+"?_pragma=busy_timeout(5000)"
+	if u, err := url.Parse(databaseURL); err == nil && u.Scheme == "mysql" {
+		driver, source = "mysql", fmt.Sprintf("%s@tcp(%s)%s", u.User.Username(), u.Host, u.Path)
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewService(store, Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(), Version: "test", Facts: facts})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		s.Shutdown(ctx)
+		db.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
 	})
+	return &lab{newActingAdmin(t, store), s, db}
+}
+
+// exec changes the database behind the store's back.
+func (l *lab) exec(statement string, args ...any) {
+	l.t.Helper()
+	if _, err := l.db.Exec(statement, args...); err != nil {
+		l.t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 // token is a token that a test makes.
@@ -89,7 +146,7 @@ func (l *lab) connect(id *models.Identity) *peer {
 		l.s.Serve(p, id, Door{}, Start{Position: id.Position})
 	}()
 	l.t.Cleanup(p.gone)
-	if got := p.news(); got != "ready" {
+	if got := p.news(); !strings.HasPrefix(got, "ready") { // and what has happened since it signed in
 		l.t.Fatal("connected, and got", got)
 	}
 	return p
@@ -299,4 +356,18 @@ func (p *post) want(state string) {
 	if got != state {
 		p.t.Errorf("the call: %s, want %s", got, state)
 	}
+}
+
+// member returns a member of the results of all calls that have one, in their order.
+func (p *peer) member(name string) string {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	values := []string{}
+	for _, m := range p.got {
+		if _, rest, is := strings.Cut(m, fmt.Sprintf("%q:", name)); is {
+			values = append(values, rest[:strings.IndexAny(rest, ",}")])
+		}
+	}
+	return fmt.Sprint(values)
 }
