@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	service := rpc.NewService(store, rpc.Options{Log: log, Metrics: metrics, Version: version, Facts: set.tokensCached})
 	srv, err := server.New(server.Config{
-		Service: service, Store: store, Log: log, Metrics: metrics, Files: web.Files, Origins: set.origins,
+		Service: service, Store: store, Log: log, Metrics: metrics, Files: web.Files, Origins: set.origins, Proxies: set.proxies,
 	})
 	if err != nil {
 		return err

@@ -89,6 +89,10 @@ func TestSettings(t *testing.T) {
 			return s.listen == ":1" && s.eventsKept == time.Hour && len(s.origins) == 2
 		}},
 		{name: "a flag counts before its variable", args: []string{"--listen", ":2"}, env: []string{"TOKENWIRE_LISTEN", ":1"}, look: func(s *settings) bool { return s.listen == ":2" }},
+		{name: "proxies", args: []string{"--trusted-proxy", " 10.0.0.1, ::1,192.0.2.0/24,"}, look: func(s *settings) bool { return len(s.proxies) == 3 }},
+		{name: "no proxies", args: []string{"--trusted-proxy", " , "}, look: func(s *settings) bool { return len(s.proxies) == 0 }},
+		{name: "a proxy's name", env: []string{"TOKENWIRE_TRUSTED_PROXY", "localhost"}, want: "--trusted-proxy: \"localhost\" is no IPv4"},
+		{name: "bits behind a prefix", args: []string{"--trusted-proxy", "10.0.0.1/8"}, want: "10.0.0.0/8"},
 		{name: "password in a flag", args: []string{"--database", "mysql://u:secret@h/n"}, want: "must not be in a flag"},
 		{name: "password in the environment", env: []string{"TOKENWIRE_DATABASE", "mysql://u:secret@h/n"}, look: func(s *settings) bool {
 			return s.database == "mysql://u:secret@h/n" && !strings.Contains(s.databaseShown, "secret") && s.key.File == "tokenwire.key"

@@ -23,6 +23,7 @@ type settings struct {
 	databaseShown string // without the password
 	key           models.KeySource
 	origins       []string
+	proxies       models.Addresses
 	tokensPerUser int
 	tokensCached  int
 	eventsKept    time.Duration
@@ -48,12 +49,13 @@ const defaultKeyFile = "tokenwire.key"
 
 func readSettings(args []string, getenv func(string) string, output io.Writer) (*settings, error) {
 	var s settings
-	var origins, keyFile string
+	var origins, proxies, keyFile string
 	flags := flag.NewFlagSet("tokenwire", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
 	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true]: `URL` of the database")
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
+	flags.StringVar(&proxies, "trusted-proxy", "", "`addresses` and ranges of proxies whose X-Forwarded-For says where a request comes from, with commas between them")
 	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")
 	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
 	flags.IntVar(&s.tokensCached, "tokens-cached", rpc.DefaultFacts, "tokens whose facts are kept in memory, to be verified without asking the database")
@@ -87,12 +89,23 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	if s.eventsKept < time.Minute {
 		return nil, fmt.Errorf("--events-kept is at least 1m, not %v", s.eventsKept)
 	}
-	for origin := range strings.SplitSeq(origins, ",") {
-		if origin = strings.TrimSpace(origin); origin != "" {
-			s.origins = append(s.origins, origin)
+	s.origins = members(origins)
+	if trusted := members(proxies); len(trusted) > 0 {
+		if s.proxies, err = models.ParseAddresses(trusted); err != nil {
+			return nil, fmt.Errorf("--trusted-proxy: %w", err)
 		}
 	}
 	return &s, s.readSecrets(getenv, keyFile)
+}
+
+// members returns what stands between the commas of a list.
+func members(list string) (all []string) {
+	for member := range strings.SplitSeq(list, ",") {
+		if member = strings.TrimSpace(member); member != "" {
+			all = append(all, member)
+		}
+	}
+	return all
 }
 
 func help(w io.Writer, flags *flag.FlagSet) {

@@ -22,7 +22,7 @@ const maxQuestions = 100
 type Question struct {
 	Digest      models.Digest
 	Permissions []string
-	Address     netip.Addr // the zero value where that is not asked
+	Address     *netip.Addr // nil where that is not asked; the zero address is one that is not known, and in no set
 }
 
 // Answer is what a verification comes to.
@@ -37,13 +37,28 @@ type Answer struct {
 
 // Verify answers a question about a token and counts the use. An error means that the answer is not known.
 func (s *Service) Verify(ctx context.Context, q Question) (Answer, error) {
-	fact, err := s.hub.ask(ctx, q.Digest)
-	if err != nil {
-		return Answer{}, err
+	fact := s.hub.known(q.Digest)
+	if fact == nil {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		var err error
+		if fact, err = s.hub.ask(ctx, q.Digest); err != nil {
+			return Answer{}, err
+		}
 	}
 	a := s.judge(fact, q)
 	s.count(fact, a.Allowed)
 	return a, nil
+}
+
+// VerifyToken does the same for who has the token's text and puts no digest into the question.
+func (s *Service) VerifyToken(ctx context.Context, token models.Secret, q Question) (Answer, error) {
+	if !models.IsToken(token.Reveal()) {
+		s.count(nil, false)
+		return Answer{}, nil
+	}
+	q.Digest = models.DigestOf(token.Reveal())
+	return s.Verify(ctx, q)
 }
 
 // judge puts a question to facts.
@@ -57,7 +72,7 @@ func (s *Service) judge(fact *fact, q Question) Answer {
 			a.Missing = append(a.Missing, id)
 		}
 	}
-	a.AddressRefused = q.Address.IsValid() && !fact.AllowedIPs.Contain(q.Address)
+	a.AddressRefused = q.Address != nil && !fact.AllowedIPs.Contain(*q.Address)
 	a.Allowed = a.RetryAfter == 0 && len(a.Missing) == 0 && !a.AddressRefused
 	return a
 }
@@ -139,9 +154,11 @@ func (p *verifyParams) question() (q Question, known bool, err error) {
 		return q, false, invalidParam("options.permissions", fmt.Sprintf("1 to %d permissions", maxQuestions))
 	}
 	if o.IP != nil {
-		if q.Address, err = netip.ParseAddr(*o.IP); err != nil {
+		address, err := netip.ParseAddr(*o.IP)
+		if err != nil {
 			return q, false, invalidParam("options.ip", "an IPv4 or IPv6 address, such as 192.0.2.7")
 		}
+		q.Address = &address
 	}
 	q.Permissions = o.Permissions
 	if p.Digest != nil {

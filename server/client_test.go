@@ -205,19 +205,11 @@ func (c *clientTest) settle(t *testing.T) {
 // hold lets no change go on in a database until the function that it returns is called.
 func hold(t *testing.T, database string) (release func()) {
 	t.Helper()
-	driver, source, lock := "sqlite", models.DatabaseFile(database), []string{"BEGIN IMMEDIATE"}
-	if source == "" {
-		u, err := url.Parse(database)
-		if err != nil {
-			t.Fatal(err)
-		}
-		driver, source = "mysql", fmt.Sprintf("%s@tcp(%s)%s", u.User.Username(), u.Host, u.Path)
+	lock := []string{"BEGIN IMMEDIATE"}
+	if models.DatabaseFile(database) == "" {
 		lock = []string{"BEGIN", "SELECT id FROM users FOR UPDATE"}
 	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := openDatabase(t, database)
 	ctx := context.Background()
 	held, err := db.Conn(ctx)
 	if err != nil {
@@ -233,6 +225,24 @@ func hold(t *testing.T, database string) (release func()) {
 			t.Error(err)
 		}
 		held.Close()
-		db.Close()
 	}
+}
+
+// openDatabase opens a server's database beside the server, until the test ends.
+func openDatabase(t testing.TB, database string) *sql.DB {
+	t.Helper()
+	driver, source := "sqlite", models.DatabaseFile(database)
+	if source == "" {
+		u, err := url.Parse(database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		driver, source = "mysql", fmt.Sprintf("%s@tcp(%s)%s", u.User.Username(), u.Host, u.Path)
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -32,15 +31,21 @@ var errBadOrigin = &models.Error{
 	Message: "this page's origin may not use the session's cookie; start Tokenwire with --origin <scheme>://<host>[:<port>] to allow it",
 }
 
+// bearer returns the credential in an Authorization header (RFC 6750, section 2.1), or false for another scheme.
+func bearer(header string) (models.Secret, bool) {
+	scheme, value, _ := strings.Cut(header, " ")
+	return models.NewSecret(strings.TrimSpace(value)), strings.EqualFold(scheme, "Bearer")
+}
+
 // credential returns what the request shows, or a zero Secret. A header counts before a sub-protocol, that before a
-// cookie. RFC 6750, section 2.1, has the header's form.
+// cookie.
 func (s *Server) credential(r *http.Request) (models.Secret, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, value, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		credential, ok := bearer(header)
+		if !ok {
 			return models.Secret{}, models.ErrUnauthorized
 		}
-		return models.NewSecret(strings.TrimSpace(value)), nil
+		return credential, nil
 	}
 	for _, list := range r.Header.Values("Sec-WebSocket-Protocol") {
 		for p := range strings.SplitSeq(list, ",") {
@@ -68,7 +73,7 @@ func (s *Server) identify(ctx context.Context, r *http.Request) (*models.Identit
 	if credential.IsZero() {
 		return nil, models.ErrUnauthorized
 	}
-	return s.Store.Authenticate(ctx, credential, address(r))
+	return s.Store.Authenticate(ctx, credential, s.address(r))
 }
 
 // overTLS reports whether the browser speaks TLS, be it to a proxy: then its origin, which was checked, is https.
@@ -90,7 +95,7 @@ func (s *Server) door(w http.ResponseWriter, r *http.Request) rpc.Door {
 			Name: cookieName(r), Value: value, Path: "/", Expires: expires, HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode,
 		})
 	}
-	d := rpc.Door{Address: address(r), Agent: strings.ToValidUTF8(r.UserAgent(), "")}
+	d := rpc.Door{Address: s.address(r), Agent: strings.ToValidUTF8(r.UserAgent(), "")}
 	d.SignedIn = func(session models.Secret, expires models.Time) {
 		if origin := r.Header.Get("Origin"); origin == "" || s.origins.allow(origin) { // another site must not sign a browser in
 			set(session.Reveal(), expires.Std())
@@ -99,15 +104,6 @@ func (s *Server) door(w http.ResponseWriter, r *http.Request) rpc.Door {
 	d.Identify = func(ctx context.Context) (*models.Identity, error) { return s.identify(ctx, r) }
 	d.SignedOut = func() { set("", time.Unix(1, 0)) }
 	return d
-}
-
-// address returns the address of the peer.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 func isUnauthorized(err error) bool {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/sourcegraph/jsonrpc2"
@@ -114,14 +115,19 @@ func httpStatus(code int64) int {
 	return int(code)
 }
 
-// setRetry says in HTTP's own words when to come again: in whole seconds, rounded up (RFC 9110, section 10.2.3).
+// setRetry says in HTTP's own words when to come again.
 func setRetry(w http.ResponseWriter, failed *jsonrpc2.Error) {
 	var data struct {
 		RetryAfterMs int64 `json:"retryAfterMs"`
 	}
 	if failed.Data != nil && json.Unmarshal(*failed.Data, &data) == nil && data.RetryAfterMs > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt((data.RetryAfterMs+999)/1000, 10))
+		retryAfter(w, time.Duration(data.RetryAfterMs)*time.Millisecond)
 	}
+}
+
+// retryAfter says when to come again: in whole seconds, rounded up (RFC 9110, section 10.2.3).
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,9 @@ type Config struct {
 	Store   *models.Store
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
-	Files   fs.FS    // the page: index.html and what it needs
-	Origins []string // allowed beside those of the listening address and localhost
+	Files   fs.FS            // the page: index.html and what it needs
+	Origins []string         // allowed beside those of the listening address and localhost
+	Proxies models.Addresses // whose X-Forwarded-For counts
 }
 
 // Server answers HTTP requests and WebSocket connections.
@@ -69,6 +71,8 @@ func New(c Config) (*Server, error) {
 	mux.HandleFunc("/api/", notPost)
 	mux.HandleFunc("OPTIONS /api", s.preflight)
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
+	mux.HandleFunc("POST "+introspectPath, s.introspect)
+	mux.HandleFunc(introspectPath, s.notIntrospect)
 	mux.Handle("GET /openrpc.json", gzhttp.GzipHandler(newPage("openrpc.json", c.Service.OpenRPC())))
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -80,12 +84,17 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// counted counts the requests under way, so that the server does not end before them.
-func (s *Server) counted(h http.Handler) http.Handler {
+// counted counts the requests under way, so that the server does not end before them. It has the door for proxies too: the
+// mux would redirect what has // or .. in its path, and that is somebody else's path.
+func (s *Server) counted(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.underWay.Add(1)
 		defer s.underWay.Done()
-		h.ServeHTTP(w, r)
+		if below, ok := strings.CutPrefix(r.URL.Path, forwardPath); ok && (below == "" || below[0] == '/') {
+			s.forwardAuth(w, r, below)
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
 }
 

@@ -46,6 +46,12 @@ func start(t testing.TB, url string) *instance {
 
 func startWith(t testing.TB, url string, options models.Options, origins []string) *instance {
 	t.Helper()
+	return startConfigured(t, url, options, server.Config{Origins: origins})
+}
+
+// startConfigured runs a server with a configuration that lacks what it is made of.
+func startConfigured(t testing.TB, url string, options models.Options, c server.Config) *instance {
+	t.Helper()
 	if options.Key.File == "" {
 		options.Key.File = filepath.Join(t.TempDir(), "key")
 	}
@@ -56,10 +62,9 @@ func startWith(t testing.TB, url string, options models.Options, origins []strin
 	if _, err := store.Bootstrap(context.Background(), models.NewSecret(adminPassword)); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	metrics := prometheus.NewRegistry()
-	service := rpc.NewService(store, rpc.Options{Log: log, Metrics: metrics, Version: "test"})
-	s, err := server.New(server.Config{Service: service, Store: store, Log: log, Metrics: metrics, Files: web.Files, Origins: origins})
+	c.Store, c.Files, c.Log, c.Metrics = store, web.Files, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry()
+	c.Service = rpc.NewService(store, rpc.Options{Log: c.Log, Metrics: c.Metrics, Version: "test"})
+	s, err := server.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

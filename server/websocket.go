@@ -65,7 +65,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	t.ws.SetReadLimit(-1) // Read has its own
-	door := rpc.Door{Address: address(r), Agent: r.UserAgent()}
+	door := rpc.Door{Address: s.address(r), Agent: r.UserAgent()}
 	s.open.Add(1)
 	s.underWay.Go(func() {
 		defer s.open.Add(-1)
