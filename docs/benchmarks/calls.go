@@ -107,19 +107,27 @@ func dialCallers(addr, path, bearer string, request []byte, reply int) ([]*calle
 
 // rate lets callers call for a while and returns the replies a second.
 func rate(all []*caller, underWay int, period time.Duration) (float64, error) {
-	var stop atomic.Bool
-	var running sync.WaitGroup
-	failed := make(chan error, len(all))
+	var runs []func(stop *atomic.Bool) error
 	for _, c := range all {
 		c.count.Store(0)
 		c.SetDeadline(time.Now().Add(period + patience))
-		running.Go(func() { failed <- c.run(underWay, &stop) })
+		runs = append(runs, func(stop *atomic.Bool) error { return c.run(underWay, stop) })
 	}
-	total := func() (n int64) {
+	return during(period, runs, func() (n int64) {
 		for _, c := range all {
 			n += c.count.Load()
 		}
 		return n
+	})
+}
+
+// during runs all of them for a while and returns by how much the total grows in a second.
+func during(period time.Duration, runs []func(stop *atomic.Bool) error, total func() int64) (float64, error) {
+	var stop atomic.Bool
+	var running sync.WaitGroup
+	failed := make(chan error, len(runs))
+	for _, run := range runs {
+		running.Go(func() { failed <- run(&stop) })
 	}
 	time.Sleep(period / 10) // to get going
 	from, started := total(), time.Now()

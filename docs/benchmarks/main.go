@@ -1,6 +1,6 @@
 // Benchmarks measures Tokenwire against what it is held to: README.md says how, and what came out.
 //
-//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify | receipt | cold
+//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify | receipt | cold | auth
 //
 // The load comes from this process. Tokenwire (built from the tree) and the references (this program again, under hidden
 // subcommands) are processes of their own, and end with it.
@@ -24,11 +24,11 @@ type options struct {
 }
 
 var subcommands = map[string]func(o *options) error{
-	"calls": calls, "memory": memory, "fanout": fanout, "set-enabled": setEnabled, "verify": verify, "receipt": receipt, "cold": cold,
+	"calls": calls, "memory": memory, "fanout": fanout, "set-enabled": setEnabled, "verify": verify, "receipt": receipt, "cold": cold, "auth": auth,
 }
 
 // references are the hidden subcommands: servers that the others start.
-var references = map[string]func() error{"reference-echo": serveEcho, "reference-centrifuge": serveCentrifuge, "reference-sql": runSQL}
+var references = map[string]func() error{"reference-echo": serveEcho, "reference-centrifuge": serveCentrifuge, "reference-sql": runSQL, "reference-bare": serveBare}
 
 // The children are to die with the thread that started them (process.go): the main one, which lives as long as the
 // process does.
@@ -45,7 +45,7 @@ func main() {
 	flag.DurationVar(&o.period, "period", 3*time.Second, "length of one measurement")
 	flag.Int64Var(&watchers, "watchers", 1000, "connections that fanout tells of each change")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify|receipt|cold")
+		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify|receipt|cold|auth")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
