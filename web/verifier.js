@@ -134,7 +134,6 @@ export class Verifier {
 
   async #close() {
     this.#unlink(); // no beat must follow the release
-    this.#held.clear();
     this.#refuseWaiting("it is closed");
     const enough = new AbortController();
     const timer = setTimeout(() => enough.abort(), CLOSE_MS);
@@ -186,8 +185,7 @@ export class Verifier {
     if (seq > link.seq) return this.#api.reconnect({ anew: true }); // it has read less than it was told
     const renewed = { sent, ms: Math.min(this.#leaseMs, lease * 1000) };
     if (link.lease && since(link.lease.sent) < link.lease.ms) return void Object.assign(link.lease, renewed);
-    link.lease = renewed; // another one: what was held under one that had run out may have changed unheard
-    if (!this.#graceMs) this.#held.clear();
+    link.lease = renewed; // another one: what is held under one that had run out may have changed unheard
   }
 
   #changed(/** @type {number} */ seq, /** @type {string[]} */ tokenIds) {
@@ -307,7 +305,7 @@ export class Verifier {
       if (answer.active === false) return this.#held.drop(key), { facts: null, isShared: true };
       const facts = factsOf(answer, asked, lease);
       if ((met.get(facts.tokenId) ?? 0) > (answer.seq ?? 0)) return null;
-      if (answer.held && lease && lease === this.#link?.lease) this.#held.put(key, facts);
+      if (answer.held) this.#held.put(key, facts);
       else this.#held.drop(key);
       return { facts, isShared: answer.held === true };
     } finally {

@@ -303,6 +303,8 @@ test("facts end with the token, counted from when they were asked for", async (t
   assert(await isHeld(verifier, A));
   await time.pass(10);
   assert(!await isHeld(verifier, A));
+  await desk.tell(A, { expiresInMs: 0 });
+  assert(!await isHeld(verifier, A));
 });
 
 test("facts that came under no lease are not held", async (t) => {
@@ -314,7 +316,7 @@ test("facts that came under no lease are not held", async (t) => {
   await Desk.last.fail(503, undefined, Desk.last.all("beat")[0]);
   await Desk.last.tell(A);
   assert.equal(asked.value.active, true);
-  assert(!await isHeld(verifier, A));
+  assert.equal((await ask(verifier, A)).is, "pending");
 });
 
 // ---- the connection
@@ -688,10 +690,11 @@ test("a report has 500 tokens at most", async (t) => {
 test("close() reports, gives the lease back and disconnects; after it all is Unavailable", async (t) => {
   const { verifier, desk, time } = await startHolding(t, A);
   const under = await ask(verifier, B);
+  const behind = await ask(verifier, B);
   await verifier.close();
   assert.deepEqual(desk.names.slice(-2), ["report", "release"]);
   assert(desk.closed);
-  for (const { error } of [under, await ask(verifier, A), await ask(verifier, C)]) assert(error instanceof Unavailable);
+  for (const { error } of [under, await ask(verifier, A), behind, await ask(verifier, C)]) assert(error instanceof Unavailable);
   const sent = desk.sent.length;
   await time.pass(60_000);
   assert.deepEqual([desk.sent.length, Wire.all.length, verifier.counts.held, verifier.state], [sent, 1, 0, "closed"]);
@@ -704,12 +707,14 @@ test("close() reports, gives the lease back and disconnects; after it all is Una
   assert(waiting.error instanceof Unavailable);
 });
 
-test("close() does not wait for a server that says nothing", async (t) => {
-  const { verifier, desk, time } = await startHolding(t, A);
+test("close() does not wait for a server that says nothing, and nothing is answered meanwhile", async (t) => {
+  const { verifier, desk, time } = await startHolding(t, A, { grace: 60 });
   Desk.beats = false;
   const closed = outcome(verifier.close());
+  for (const { error } of [await ask(verifier, A), await ask(verifier, B)]) assert(error instanceof Unavailable);
   await time.pass(1_990);
   assert.equal(closed.is, "pending");
+  assert.deepEqual(desk.names.slice(-2), ["report", "release"], "and no beat after it");
   await time.pass(10);
   assert.equal(closed.is, "resolved");
   assert(desk.closed);
