@@ -16,8 +16,8 @@
  *   What a token may do and from where is decided anew at each question, and when it expires by this machine's clocks alone.
  * - Of a token the server is sent its SHA-256 and nothing else. It is in no message, log or error; what is no token by its
  *   form and checksum is not even asked about.
- * - An answer is about the token as it was when verify() was called, or later. Those who ask about one token at the same time
- *   share a request, but for tokens with a rate limit: there each use counts.
+ * - What is not held is answered by a request that is sent after the question. Those who ask about one token at the same time
+ *   share it, but for tokens with a rate limit: there each use counts.
  * - What cannot be found out is thrown, as Unavailable, within `timeout`: nothing that fails makes a token good or bad.
  * - Only with `grace` is anything answered that may be out of date: with `stale: true`, and `counts.stale` tells how often.
  * - Every use of a good token is reported, in numbers, within 10 s and at close(). What could not be reported is lost rather

@@ -79,10 +79,11 @@ export class Verifier {
   /** @type {Promise<void> | null} */ #closing = null;
 
   /** @param {string | URL} [url] @param {Options} [options] */
-  constructor(url, { token, lease = LEASE_S.usual, size = SIZE, grace = 0, timeout = TIMEOUT_MS, address = addressOf, WebSocket } = {}) {
-    if (!(lease >= LEASE_S.least && lease <= LEASE_S.most)) throw new RangeError(`Tokenwire: a lease of ${LEASE_S.least} to ${LEASE_S.most} s`);
-    if (!(size >= 0 && grace >= 0 && timeout > 0)) throw new RangeError("Tokenwire: size, grace and timeout are numbers, and not negative");
-    this.#api = new Api(url, { token, WebSocket });
+  constructor(url, options = {}) {
+    const { lease = LEASE_S.usual, size = SIZE, grace = 0, timeout = TIMEOUT_MS, address = addressOf } = options;
+    if (!(lease >= LEASE_S.least && lease <= LEASE_S.most)) throw new RangeError("Tokenwire: a lease has 1 to 60 seconds");
+    if (!(size >= 0 && grace >= 0 && timeout > 0)) throw new RangeError("Tokenwire: size, grace and timeout are not negative");
+    this.#api = new Api(url, { token: options.token, WebSocket: options.WebSocket });
     this.#held = new Held(size);
     this.#leaseMs = lease * 1000;
     this.#graceMs = grace * 1000;
@@ -112,16 +113,17 @@ export class Verifier {
     if (!permissions.every((id) => /^[\w:./-]+$/.test(id))) throw new TypeError("Tokenwire: these are no ids of permissions");
     return async (/** @type {any} */ req, /** @type {any} */ res, /** @type {(error?: unknown) => void} */ next) => {
       const bearer = /^bearer(?: +(.*))?$/i.exec(req.headers.authorization ?? "");
-      if (!bearer) return answer(res, 401, "unauthorized", { "WWW-Authenticate": challenge() });
+      if (!bearer) return answer(res, 401, "unauthorized", challenge());
       try {
         const ip = String(this.#address(req) ?? "");
         const decision = await this.verify(bearer[1] ?? "", { permissions, ip });
-        if (!decision.from(ip)) return answer(res, 401, "invalid_token", { "WWW-Authenticate": challenge({ error: "invalid_token" }) });
+        if (!decision.from(ip)) return answer(res, 401, "invalid_token", challenge({ error: "invalid_token" }));
         const scope = { error: "insufficient_scope", scope: permissions.join(" ") };
-        if (!decision.allowed) return answer(res, 403, scope.error, { "WWW-Authenticate": challenge(scope) });
+        if (!decision.allowed) return answer(res, 403, scope.error, challenge(scope));
         req.auth = decision;
       } catch (error) {
-        if (error instanceof RateLimited) return answer(res, 429, "rate_limited", { "Retry-After": Math.ceil(error.retryAfterMs / 1000) });
+        const after = error instanceof RateLimited && { "Retry-After": Math.ceil(error.retryAfterMs / 1000) };
+        if (after) return answer(res, 429, "rate_limited", after);
         if (error instanceof Unavailable) return answer(res, 503, "unavailable");
         return next(error);
       }
@@ -201,7 +203,8 @@ export class Verifier {
 
   // Questions: what is held, or one request about each token at a time.
 
-  /** What is held of a token and may be answered from; with grace, also so long after the lease. @param {string} key @param {number} [graceMs] */
+  /** What is held of a token and may be answered from; with grace, also so long after the lease.
+   * @param {string} key @param {number} [graceMs] */
   #usable(key, graceMs = 0) {
     const facts = this.#held.get(key);
     if (!facts?.lease || !(since(facts.asked) < facts.lifeMs)) return null;
@@ -230,13 +233,13 @@ export class Verifier {
   /** Answers by a request that is sent after this, and shared with whoever asks before it is sent; or by what one that was
    * under way has brought to be held. @param {string} key @returns {Promise<Facts | null>} */
   async #ask(key) {
-    const before = this.#flights.get(key);
+    const [began, before] = [now(), this.#flights.get(key)];
     if (before && !before.isSent) {
       const { facts, isShared } = await before.answer;
-      return isShared ? facts : (await this.#fly(key, { isSent: false })).facts;
+      return isShared ? facts : (await this.#fly(key, { isSent: false }, began)).facts;
     }
     /** @type {any} */ const flight = { isSent: false };
-    flight.answer = this.#fly(key, flight, before);
+    flight.answer = this.#fly(key, flight, began, before);
     this.#flights.set(key, flight);
     try {
       return (await flight.answer).facts;
@@ -245,9 +248,9 @@ export class Verifier {
     }
   }
 
-  /** @param {string} key @param {{ isSent: boolean }} flight @param {Flight} [before] @returns {Promise<Answer>} */
-  async #fly(key, flight, before) {
-    const began = now();
+  /** @param {string} key @param {{ isSent: boolean }} flight @param {Moment} began @param {Flight} [before]
+   * @returns {Promise<Answer>} */
+  async #fly(key, flight, began, before) {
     await before?.answer.catch(() => {});
     const held = before && this.#usable(key);
     if (held) return { facts: held, isShared: true };
@@ -294,7 +297,8 @@ export class Verifier {
   #refuseWaiting(/** @type {string} */ why) { for (const wait of this.#waiting) wait.refuse(why); }
 
   /** Asks once. null: a change that came first has made the answer out of date. Between the answer and its being held nothing
-   * must be awaited, or the next change would find nothing to drop. @param {string} key @param {number} timeout @returns {Promise<Answer | null>} */
+   * must be awaited, or the next change would find nothing to drop.
+   * @param {string} key @param {number} timeout @returns {Promise<Answer | null>} */
   async #question(key, timeout) {
     this.#counts.questions++;
     const [link, lease, asked] = [this.#link, this.#link?.lease ?? null, now()];
@@ -347,9 +351,10 @@ function refusal(error) {
 /** Whether the server is away, or its database, and has not refused to answer. @param {any} error */
 function isAway(error) { return error instanceof Unavailable && !(/** @type {any} */ (error.cause)?.code < 500); }
 
-/** The value of WWW-Authenticate (RFC 6750, section 3). @param {Record<string, string>} [details] */
+/** Tells what is missing (RFC 6750, section 3). @param {Record<string, string>} [details] */
 function challenge(details) {
-  return "Bearer " + Object.entries({ realm: "tokenwire", ...details }).map(([name, value]) => `${name}="${value}"`).join(", ");
+  const members = Object.entries({ realm: "tokenwire", ...details }).map(([name, value]) => `${name}="${value}"`);
+  return { "WWW-Authenticate": `Bearer ${members.join(", ")}` };
 }
 
 /** @param {any} res @param {number} status @param {string} error @param {Record<string, string | number>} [headers] */

@@ -547,6 +547,19 @@ test("a token with a rate limit is asked about for each use, however many there 
   assert.equal(desk.asked.length, 10);
 });
 
+test("who has to ask by himself in the end has no more time than others", async (t) => {
+  const { verifier, desk, time } = await startLive(t, { timeout: 1_000 });
+  const asked = [await ask(verifier, A), await ask(verifier, A), await ask(verifier, A)];
+  await time.pass(600);
+  await desk.bad();
+  await desk.tell(A, { held: false });
+  assert.deepEqual([asked[0].value.active, asked[1].value.active, asked[2].is, desk.asked.length], [false, true, "pending", 3]);
+  await time.pass(390);
+  assert.equal(asked[2].is, "pending");
+  await time.pass(10);
+  assert(asked[2].error instanceof Unavailable);
+});
+
 test("two tokens are never one question, though all but the last characters be the same", async (t) => {
   const { verifier, desk } = await startLive(t);
   const body = A.slice(0, 67);
