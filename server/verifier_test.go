@@ -261,8 +261,9 @@ func serviceChanges(t *testing.T, p *program, s *service) {
 		t.Errorf("a caller without the permission: %d %s", status, challenge)
 	}
 	p.Call(p.session, "/v1/api-tokens/update", nil, id, map[string]any{"allowedIps": []string{"192.0.2.0/24"}})
-	if status, _ := s.get(token); status != http.StatusUnauthorized {
-		t.Errorf("a caller from elsewhere: %d", status)
+	p.Call(p.session, "/v1/api-tokens/update-permissions", nil, id, map[string]bool{"repo:read": true})
+	if status, challenge := s.get(token); status != http.StatusForbidden || challenge != "" {
+		t.Errorf("a caller from elsewhere: %d %s", status, challenge)
 	}
 	end := time.Now().Add(time.Second)
 	p.Call(p.session, "/v1/api-tokens/update", nil, id, map[string]any{"allowedIps": nil, "expiresAt": end})

@@ -102,7 +102,7 @@ export interface Counts {
   /** Answers from what was held. */
   readonly hits: number;
   /** Requests to the server. */
-  readonly questions: number;
+  readonly asked: number;
   /** Answers that `grace` allowed. */
   readonly stale: number;
   /** Questions that ended with Unavailable. */
@@ -127,8 +127,9 @@ export class Verifier {
   verify(token: string, question?: Question): Promise<Decision>;
 
   /** Lets requests pass whose `Authorization: Bearer` token is good, has all these permissions, and comes from where it may; the
-   * Decision is then `req.auth`. Others are answered as RFC 6750 has it: 401 and 403 with WWW-Authenticate, 429 with
-   * Retry-After, and 503 where nobody can say. */
+   * Decision is then `req.auth`. Others are answered, as RFC 6750 has it where it has anything, with `{"error": …}`:
+   * 401 unauthorized (no token) or invalid_token, 400 invalid_request (half a token, or two), 403 insufficient_scope or
+   * address_refused, 429 rate_limited with Retry-After, and 503 unavailable where nobody can say. */
   require(...permissions: string[]): Middleware;
 
   /** Reports what is left to report, gives the lease back, so that nobody waits for it, and disconnects, all for good. */

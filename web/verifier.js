@@ -20,6 +20,7 @@ const LEASE_S = { usual: 5, least: 1, most: 60 };
 const BEATS_PER_LEASE = 3; // one may be late
 const SIZE = 10_000; // tokens held
 const TIMEOUT_MS = 5_000; // of a question: somebody waits behind it
+const STALE_AFTER_MS = 500; // how long to wait for an answer where a stale one is there
 const BEAT_TIMEOUT_MS = 10_000; // then the connection is dead, whatever TCP says
 const PLACES = 28; // of the 32 calls that may be under way: a beat must not wait behind questions
 const WAITING_MAX = 1_000; // questions that wait for a place; whoever asks for more is flooding
@@ -75,7 +76,7 @@ export class Verifier {
   /** @type {Set<{ enter: () => void, refuse: (why: string) => void }>} */ #waiting = new Set();
   #asking = 0;
   /** @type {Map<string, { allowed: number, denied: number }>} by token, since the last report */ #uses = new Map();
-  #counts = { hits: 0, questions: 0, stale: 0, unavailable: 0 };
+  #counts = { hits: 0, asked: 0, stale: 0, unavailable: 0 };
   /** @type {Promise<void> | null} */ #closing = null;
 
   /** @param {string | URL} [url] @param {Options} [options] */
@@ -112,19 +113,19 @@ export class Verifier {
   require(...permissions) {
     if (!permissions.every((id) => /^[\w:./-]+$/.test(id))) throw new TypeError("Tokenwire: these are no ids of permissions");
     return async (/** @type {any} */ req, /** @type {any} */ res, /** @type {(error?: unknown) => void} */ next) => {
-      const bearer = /^bearer(?: +(.*))?$/i.exec(req.headers.authorization ?? "");
-      if (!bearer) return answer(res, 401, "unauthorized", challenge());
+      const [scheme, token, ...more] = (req.headers.authorization ?? "").split(/ +/);
+      if (scheme.toLowerCase() !== "bearer") return answer(res, 401, "unauthorized", challenge());
+      if (!token || token.includes(",") || more.length > 0) return answer(res, 400, "invalid_request", challenge("invalid_request"));
       try {
-        const ip = String(this.#address(req) ?? "");
-        const decision = await this.verify(bearer[1] ?? "", { permissions, ip });
-        if (!decision.from(ip)) return answer(res, 401, "invalid_token", challenge({ error: "invalid_token" }));
-        const scope = { error: "insufficient_scope", scope: permissions.join(" ") };
-        if (!decision.allowed) return answer(res, 403, scope.error, challenge(scope));
+        const decision = await this.verify(token, { permissions, ip: String(this.#address(req) ?? "") });
+        if (!decision.active) return answer(res, 401, "invalid_token", challenge("invalid_token"));
+        const isWithin = permissions.every((id) => decision.has(id));
+        if (!isWithin) return answer(res, 403, "insufficient_scope", challenge("insufficient_scope", permissions.join(" ")));
+        if (!decision.allowed) return answer(res, 403, "address_refused");
         req.auth = decision;
       } catch (error) {
-        const after = error instanceof RateLimited && { "Retry-After": Math.ceil(error.retryAfterMs / 1000) };
-        if (after) return answer(res, 429, "rate_limited", after);
-        if (error instanceof Unavailable) return answer(res, 503, "unavailable");
+        if (error instanceof RateLimited) return answer(res, 429, "rate_limited", pause(error.retryAfterMs));
+        if (error instanceof Unavailable) return answer(res, 503, "unavailable", pause(0));
         return next(error);
       }
       next();
@@ -218,9 +219,10 @@ export class Verifier {
     const held = this.#usable(key);
     if (held) this.#counts.hits++;
     if (held) return { facts: held, isStale: false };
+    const hasStale = this.#usable(key, this.#graceMs) !== null;
     try {
-      if (!this.#link && this.#usable(key, this.#graceMs)) throw new Unavailable("Tokenwire: there is no connection");
-      return { facts: await this.#ask(key), isStale: false };
+      if (hasStale && !this.#link) throw new Unavailable("Tokenwire: there is no connection");
+      return { facts: await (hasStale ? soon(this.#ask(key)) : this.#ask(key)), isStale: false };
     } catch (error) {
       const stale = isAway(error) && this.#usable(key, this.#graceMs);
       if (stale) this.#counts.stale++;
@@ -300,7 +302,7 @@ export class Verifier {
    * must be awaited, or the next change would find nothing to drop.
    * @param {string} key @param {number} timeout @returns {Promise<Answer | null>} */
   async #question(key, timeout) {
-    this.#counts.questions++;
+    this.#counts.asked++;
     const [link, lease, asked] = [this.#link, this.#link?.lease ?? null, now()];
     /** @type {Map<string, number>} */ const met = new Map();
     link?.asking.add(met);
@@ -342,6 +344,19 @@ export class Verifier {
 
 if (Symbol.asyncDispose) Object.defineProperty(Verifier.prototype, Symbol.asyncDispose, { value: Verifier.prototype.close });
 
+/** @template Value @param {Promise<Value>} promise @returns {Promise<Value>} */
+async function soon(promise) {
+  /** @type {any} */ let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Unavailable("Tokenwire: the server takes its time")), STALE_AFTER_MS);
+  });
+  try {
+    return /** @type {Value} */ (await Promise.race([promise, late]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** What the caller of verify() is thrown. @param {any} error */
 function refusal(error) {
   if (error.code === 429 && error.data?.retryAfterMs > 0) return new RateLimited(error.data.retryAfterMs);
@@ -351,16 +366,20 @@ function refusal(error) {
 /** Whether the server is away, or its database, and has not refused to answer. @param {any} error */
 function isAway(error) { return error instanceof Unavailable && !(/** @type {any} */ (error.cause)?.code < 500); }
 
-/** Tells what is missing (RFC 6750, section 3). @param {Record<string, string>} [details] */
-function challenge(details) {
-  const members = Object.entries({ realm: "tokenwire", ...details }).map(([name, value]) => `${name}="${value}"`);
-  return { "WWW-Authenticate": `Bearer ${members.join(", ")}` };
+/** Tells what is missing (RFC 6750, section 3). @param {string} [error] @param {string} [scope] */
+function challenge(error, scope) {
+  const members = Object.entries({ realm: "tokenwire", error, scope }).filter(([, value]) => value !== undefined);
+  return { "WWW-Authenticate": `Bearer ${members.map(([name, value]) => `${name}="${value}"`).join(", ")}` };
 }
 
-/** @param {any} res @param {number} status @param {string} error @param {Record<string, string | number>} [headers] */
+function pause(/** @type {number} */ ms) { return { "Retry-After": Math.max(1, Math.ceil(ms / 1000)) }; }
+
+/** No cache may keep what was true of one request. @param {any} res @param {number} status @param {string} error
+ * @param {Record<string, string | number>} [headers] */
 function answer(res, status, error, headers) {
   res.statusCode = status;
-  for (const [name, value] of Object.entries({ "Content-Type": "application/json", ...headers })) res.setHeader(name, value);
+  const all = { "Content-Type": "application/json", "Cache-Control": "no-store", ...headers };
+  for (const [name, value] of Object.entries(all)) res.setHeader(name, value);
   res.end(JSON.stringify({ error }));
 }
 

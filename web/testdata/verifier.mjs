@@ -17,12 +17,12 @@ await once(server, "listening");
 
 /** What became of a question, and how many requests it took. */
 async function ask(token, question) {
-  const before = verifier.counts.questions;
+  const before = verifier.counts.asked;
   try {
     const { active, allowed, stale, username, permissions } = await verifier.verify(token, question);
-    return { active, allowed, stale, username, permissions, requests: verifier.counts.questions - before };
+    return { active, allowed, stale, username, permissions, requests: verifier.counts.asked - before };
   } catch ({ name, retryAfterMs }) {
-    return { error: name, retryAfterMs, requests: verifier.counts.questions - before };
+    return { error: name, retryAfterMs, requests: verifier.counts.asked - before };
   }
 }
 
