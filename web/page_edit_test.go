@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -91,6 +92,59 @@ func TestEditToken(t *testing.T) {
 		}
 		about.click("button", "Done")
 		s.in("listitem", "deploy").seeText("expires")
+	})
+}
+
+// How a token was used, allowed and denied: also that it is tried in vain when it is off.
+func TestUsage(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("ci")
+		about := s.details("ci")
+		about.seeText("Never used. In the last 7 days 0 times allowed, 0 denied.")
+		about.click("button", "Done")
+		for range 3 {
+			s.good(made.Token)
+		}
+		about = s.details("ci")
+		about.seeText("Last used")
+		about.seeText("In the last 7 days 3 times allowed, 0 denied.")
+		about.seeText("Allowed by the hour")
+		about.seeNoText("still tried")
+		s.call("/v1/api-tokens/set-enabled", nil, made.ID, false)
+		about.seeText("State Off")
+		for range 2 {
+			s.good(made.Token)
+		}
+		about.click("button", "Done")
+		about = s.details("ci")
+		about.seeText("In the last 7 days 3 times allowed, 2 denied.")
+		about.seeText("It is off, and still tried: 2 denied since")
+		about.seeText("Denied by the hour")
+		s.accessible()
+		var table []string
+		s.js(&table, `[...document.querySelectorAll(".denied td")].map((cell) => cell.textContent)`)
+		if len(table) != 1 || table[0] != "2" {
+			t.Errorf("the table says %v", table)
+		}
+	})
+}
+
+// A token that somebody reported as leaked says so, and where it was found, as a text.
+func TestLeaked(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("ci")
+		s.program.Call("", "/v1/leaks/report", nil, made.Token, map[string]any{"url": "https://git.example/" + strings.Repeat("long/", 100)})
+		s.seeText("“ci” was reported as leaked.")
+		row := s.in("listitem", "ci")
+		row.seeState("switch", "ci: enabled", "unchecked")
+		row.seeText("Reported as leaked, at https://git.example/long/")
+		row.seeNo("link", "")
+		s.viewport(320, 640)
+		s.fits()
+		s.viewport(1280, 800)
+		s.accessible()
+		row.click("switch", "ci: enabled") // somebody has dealt with it
+		s.seeNoText("Reported as leaked")
 	})
 }
 

@@ -39,16 +39,45 @@ func TestViews(t *testing.T) {
 			s.in("dialog", "Permissions of “billing”").click("checkbox", "/^invoices:write/")
 		},
 		"delete-token": func() { s.click("button", "Delete billing") },
+		"token-details": func() {
+			s.js(nil, aWeekOfUse)
+			s.details("old build server").seeText("It is off, and still tried: 312 denied")
+		},
+		"edit-token": func() {
+			s.details("billing").click("button", "Edit")
+			s.in("dialog", "Edit “billing”").fill("textbox", "Good from", "192.0.2.0/24, 2001:db8::/32")
+		},
+		"rotate-token": func() {
+			s.details("dashboard").click("button", "Rotate")
+			s.in("dialog", "Rotate “dashboard”?").choose("The old secret is good for", "1 day")
+			s.in("dialog", "Rotate “dashboard”?").seeText("It has no connections now.")
+		},
 	} {
 		open()
 		s.looks(name)
-		s.press("Escape", "Escape") // what is unsaved goes at the second time
-		s.seeNo("dialog", "")
+		s.until("to close all", func() error {
+			s.press("Escape", "Escape") // what is unsaved goes at the second time
+			if n := s.count("dialog", ""); n > 0 {
+				return fmt.Errorf("%d are open", n)
+			}
+			return nil
+		})
 	}
 	s.click("button", "Sign out")
 	s.see("heading", "Sign in")
 	s.looks("sign-in")
 }
+
+// aWeekOfUse is what the pictures show of a token's use, as nobody can be told of uses that were days ago: those of a build server that was
+// switched off, and goes on to try.
+const aWeekOfUse = `(() => {
+	const call = api.call.bind(api), hour = 3_600_000, end = Math.ceil(Date.now() / hour) * hour;
+	const used = (i) => ({ from: new Date(end - i * hour).toISOString(), allowed: i === 1 ? 0 : Math.round(40 + 30 * Math.sin(i / 3.8)), denied: i === 1 ? 312 : Number(i % 31 === 0) });
+	const hours = Array.from({ length: 168 }, (_, i) => used(168 - i));
+	const sum = (member) => hours.reduce((all, one) => all + one[member], 0);
+	const usage = { lastUsedAt: hours[165].from, allowed: sum("allowed"), denied: sum("denied"), hours, from: hours[0].from, to: new Date(end).toISOString() };
+	api.call = (method, ...params) => (method === "/v1/api-tokens/usage" ? Promise.resolve(usage) : call(method, ...params));
+})()`
 
 // fillIn makes what the pictures show.
 func (s *served) fillIn() {

@@ -10,9 +10,14 @@ import { isExpired, timesOf } from "./words.js";
 /** What a row's button does. @typedef {(row: TokenRow, from: HTMLElement) => void} Action */
 /** @typedef {{ onSwitch: (row: TokenRow) => void, onEdit: Action, onDetails: Action, onDelete: Action, onSelect: (row: TokenRow, shift: boolean) => void }} Handlers */
 
+/** @typedef {{ url: string | null }} Leak where it was found */
+
+const URL_SHOWN = 80; // characters; the activity has all of it
+
 export class TokenRow {
   /** @type {Token} */ token;
   isGone = false;
+  /** The last report that its secret was found where it should not be. @type {Leak | null} */ leak = null;
   #parts;
   #chips = "";
 
@@ -60,9 +65,10 @@ export class TokenRow {
   #showState(token) {
     const { state } = this.#parts;
     const { isWaiting } = this.switch;
-    const words = isWaiting ? WAITING : isExpired(token) ? "Expired" : "";
+    const leak = token.enabled ? null : this.leak; // until somebody has dealt with it
+    const words = isWaiting ? WAITING : leak ? leakWords(leak) : isExpired(token) ? "Expired" : "";
     state.hidden = !words;
-    state.classList.toggle("wait", isWaiting);
+    setAttribute(state, "class", `badge ${isWaiting ? "wait" : leak ? "bad" : ""}`.trim());
     setText(state, words);
   }
 
@@ -90,3 +96,6 @@ export class TokenRow {
     setText(this.#parts.times, "Deleted"); // in the place of something longer: the row must not grow
   }
 }
+
+/** The address is a text to read: nobody should go there by mistake. @param {Leak} leak */
+const leakWords = ({ url }) => (url ? `Reported as leaked, at ${url.slice(0, URL_SHOWN)}${url.length > URL_SHOWN ? "…" : ""}` : "Reported as leaked");

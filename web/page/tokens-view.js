@@ -63,6 +63,8 @@ class TokensView extends View {
       h("div", { class: "row" }, this.#more), this.#bulk);
     this.#tokens.follow((method, fn) => this.hear(method, fn));
     for (const what of ["created", "deleted", "enabled-changed"]) this.hear(`/v1/api-tokens/${what}`, () => this.soon("count", SETTLE_MS, () => this.#count()));
+    this.hear("/v1/api-tokens/leaked", (params) => this.#leaked(params));
+    this.hear("/v1/api-tokens/expired", ({ tokenId }) => this.#expired(this.#rows.get(tokenId)));
     this.hear("reset", () => this.#read());
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
     for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
@@ -104,6 +106,21 @@ class TokensView extends View {
       return setText(this.#heldBar, `${count(++this.#held, "new token")}: show`);
     }
     this.#draw(what === "created" ? token?.id : undefined);
+  }
+
+  /** Somebody has found a secret where it should not be, and the token is switched off. @param {{ tokenId: string } & import("./token-row.js").Leak} leak */
+  #leaked({ tokenId, url }) {
+    const row = this.#rows.get(tokenId);
+    if (!row) return;
+    row.leak = { url };
+    row.show(row.token);
+    announce(`“${row.token.name}” was reported as leaked.`);
+  }
+
+  /** @param {TokenRow} [row] */
+  #expired(row) {
+    row?.show(row.token);
+    this.soon("count", SETTLE_MS, () => this.#count());
   }
 
   async #count() {
