@@ -187,8 +187,16 @@ func TestCreateBounded(t *testing.T) {
 		s.js(nil, `document.querySelector("dialog summary").click()`)
 		dialog.fill("textbox", "Good from", "nowhere")
 		dialog.fill("spinbutton", "Requests at most", "5")
-		dialog.fill("spinbutton", "In so many seconds", "10")
-		s.js(nil, `document.querySelector("dialog summary").click()`)
+		fold := func() {
+			t.Helper()
+			s.js(nil, `document.querySelector("dialog summary").click()`)
+			dialog.seeNo("textbox", "Good from")
+		}
+		fold()
+		dialog.click("button", "Create token")
+		s.seeFocus("spinbutton", "In so many seconds") // what is wrong is not left folded away
+		s.typeText("10")
+		fold()
 		dialog.click("button", "Create token")
 		dialog.seeState("textbox", "Good from", "invalid")
 		s.seeFocus("textbox", "Good from")

@@ -63,6 +63,7 @@ func TestCutInTheMiddle(t *testing.T) {
 		s.program.Freeze()
 		s.click("switch", "ci: enabled")
 		s.seeState("switch", "ci: enabled", "busy")
+		s.seeState("switch", "ci: enabled", "checked") // what is asked for is not done yet
 		s.program.Kill()
 		s.seeText("Whether it took effect is not known yet.")
 		s.seeState("switch", "ci: enabled", "checked")

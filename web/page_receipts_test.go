@@ -133,6 +133,36 @@ func TestDialogsWaitForVerifiers(t *testing.T) {
 	})
 }
 
+// The connection breaks while the page waits: what became of the change is looked up, and waited for.
+func TestWaitIsCut(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		made := s.create("ci")
+		v := s.verify("verifierA", 30, made.Token)
+		s.in("listitem", "ci").click("switch", "ci: enabled")
+		s.seeState("switch", "ci: enabled", "unchecked")
+		s.js(nil, "api.reconnect({ anew: true })")
+		s.seeText("Whether it took effect is not known yet.")
+		s.seeText("Waiting for verifiers…")
+		v.confirm()
+		s.seeText("The connection is back, and “ci” is off at 1 of 1 verifier after")
+
+		s.in("listitem", "ci").click("switch", "ci: enabled")
+		s.seeText("1 token: 1 on")
+		s.settle()
+		s.js(nil, fmt.Sprintf(`verifierA.callNamed("/v1/verifier/verify", { token: %q, options: { hold: true } })`, made.Token))
+		s.details("ci").click("button", "Edit")
+		dialog := s.in("dialog", "Edit “ci”")
+		dialog.fill("textbox", "Name", "cd")
+		s.js(nil, `void api.on("/v1/api-tokens/updated", () => (globalThis.isUpdated = true))`)
+		dialog.click("button", "Save")
+		s.untilJS("globalThis.isUpdated")
+		s.js(nil, "api.reconnect({ anew: true })")
+		dialog.seeText("The connection is back, and the token was changed: renamed from")
+		dialog.seeNoText("You, in another window")
+		v.close()
+	})
+}
+
 // What is done to users and permissions waits for the verifiers that hold their tokens.
 func TestUsersWaitForVerifiers(t *testing.T) {
 	onEach(t, func(t *testing.T, s *served) {
