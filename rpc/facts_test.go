@@ -117,7 +117,7 @@ func TestFactsOfBeforeAreNotKept(t *testing.T) {
 					if err := change.change(t.Context(), l, owner, token); err != nil {
 						t.Fatal(err)
 					}
-					if l.s.hub.keep(fact) || l.s.hub.known(token.digest()) != nil {
+					if l.s.hub.keep(fact) != nil || l.s.hub.known(token.digest()) != nil {
 						t.Errorf("what was read before the change is kept after it; the feed was known: %v", known)
 					}
 					if untouched(l.ask(token)) {
@@ -179,9 +179,9 @@ func TestFactsOfAFeedThatCatchesUp(t *testing.T) {
 		defer h.release(f)
 		f.reading.Lock() // the database takes its time
 		kept := make(chan bool, 2)
-		go func() { kept <- h.keep(a) }()
+		go func() { kept <- h.keep(a) != nil }()
 		eventually(t, "the first one does not read the feed", func() bool { return waiting("(*hub).catchUp") == 1 })
-		go func() { kept <- h.keep(b) }()
+		go func() { kept <- h.keep(b) != nil }()
 		eventually(t, "the second one does not wait for the first", func() bool { return waiting("(*hub).catchUp") == 2 || len(kept) > 0 })
 		f.reading.Unlock()
 		if <-kept || <-kept { // the first is as old as the second
@@ -324,7 +324,7 @@ func sqliteURL(t *testing.T) string { return "sqlite:" + t.TempDir() + "/db" }
 
 // watched returns how many watches there are, and of how many facts.
 func (l *lab) watched() (watches, facts int) {
-	for _, f := range l.s.hub.feedsOf("") {
+	for _, f := range l.s.hub.feedsOf(allUsers) {
 		f.mu.Lock()
 		for _, w := range f.watches {
 			watches++
