@@ -63,6 +63,7 @@ type Store struct {
 	uses     uses
 
 	observed   chan struct{}      // closed when there is an observer
+	begin      sync.Once          // closes it
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
 	unwritten  error // why the last uses could not be written
@@ -109,11 +110,11 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// Observe sets who is told of commits. It is called once, before the first change; what the store changes by itself begins
-// then.
+// Observe sets who is told of commits. It is called before the first change, or while there is none; what the store changes
+// by itself begins then.
 func (s *Store) Observe(o Observer) {
 	s.observer = o
-	close(s.observed)
+	s.begin.Do(func() { close(s.observed) })
 }
 
 // nobody is told until there is an observer.
