@@ -233,14 +233,20 @@ func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*rev
 	return receipt, nil
 }
 
+// foundDone reports whether a change was refused for what may be its own doing, when it was made before: the token is gone, or
+// has the next version.
+func foundDone(err error) bool {
+	var refused *models.Error
+	return errors.As(err, &refused) && (refused.Code == models.NotFound || refused.Code == models.Conflict)
+}
+
 // settled makes a change that may take something away, and returns when no verifier acts on what was before: neither before
 // this change, nor before an earlier one of the same subject that is still on its way. So a call that was cut off can be made
 // again and waits the same way, also where it finds that nothing is left to change.
 func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, change func() (T, error)) (T, Receipt, error) {
 	started := time.Now()
 	x, result, err := expecting(s.hub, c.changeID, change)
-	var refused *models.Error
-	if err != nil && !(errors.As(err, &refused) && refused.Code == models.NotFound) {
+	if err != nil && !foundDone(err) {
 		return result, Receipt{}, err
 	}
 	// Who finds nothing to change must know of the change that was made before, which may not have been told here yet.

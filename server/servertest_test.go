@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,12 +77,7 @@ func startConfigured(t testing.TB, url string, options models.Options, c server.
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, listener) }()
 	i := &instance{t: t, store: store, url: "http://" + listener.Addr().String()}
-	stopped := false
-	i.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	i.stop = sync.OnceFunc(func() { // whoever calls it while it runs waits
 		cancel()
 		if err := <-done; err != nil {
 			t.Error("serve:", err)
@@ -89,7 +85,7 @@ func startConfigured(t testing.TB, url string, options models.Options, c server.
 		if err := store.Close(); err != nil {
 			t.Error("close:", err)
 		}
-	}
+	})
 	t.Cleanup(i.stop)
 	i.session = i.signIn("admin", adminPassword)
 	return i
