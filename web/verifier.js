@@ -137,7 +137,6 @@ export class Verifier {
 
   async #close() {
     this.#unlink(); // no beat must follow the release
-    this.#refuseWaiting("it is closed");
     const enough = new AbortController();
     const timer = setTimeout(() => enough.abort(), CLOSE_MS);
     const calls = this.#api.with({ signal: enough.signal });
