@@ -217,6 +217,10 @@ func TestEndsAreToldByThemselves(t *testing.T) {
 		admin := signIn(t, store, "admin")
 		end := models.Time(clock.Load() + 5000)
 		token := newToken(t, store, admin, &end, true)
+		time.Sleep(20 * time.Millisecond) // many turns
+		if got := ends(t, store, admin.UserID); len(got) > 0 {
+			t.Errorf("told nobody %q", got)
+		}
 		heard := make(hearing, 10)
 		store.Observe(heard)
 		for _, want := range []string{models.TokenExpiring, models.TokenExpired} {
