@@ -30,6 +30,7 @@ var errNotSent = errors.New("tokenwire: the connection ended before the call was
 // the last position is sure to have it.
 type protocolError struct{ what string }
 
+// Error says what it was.
 func (e *protocolError) Error() string { return "tokenwire: the server sent " + e.what }
 
 // conn is one WebSocket and the calls under way on it. One goroutine reads, in serve, and one writes.

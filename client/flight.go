@@ -173,13 +173,14 @@ func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a 
 	if v.previous != nil {
 		v.previous.cache.remove(v.previous.cache.get(id))
 	}
-	if a.Active && a.Held && v.session.Load() == s {
+	if a.Active && a.Held && v.session.Load() == s && !s.over {
 		e := &entry{digest: id, decision: f.decision, until: a.end(sent)}
 		e.decision.entry = e
 		if len(s.cache.ring) >= v.options.Size {
 			v.stats.Evicted++
 		}
 		s.cache.put(e)
+		s.taken++
 		f.kept = true
 	}
 	return true

@@ -49,4 +49,5 @@ func digestOf(token string) digest {
 	return sha256.Sum256(text[:])
 }
 
+// String returns the digest as the server reads it.
 func (d digest) String() string { return hex.EncodeToString(d[:]) }

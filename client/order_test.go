@@ -462,3 +462,49 @@ func TestSecondChance(t *testing.T) {
 		}
 	})
 }
+
+// The server holds only so much under one lease, and is not told what made way here: before it holds no more, all begins anew.
+func TestStartOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		v := s.verifier(VerifierOptions{Size: 5, taken: 20})
+		s.on(methodRelease, func(*line, *request) any { return silent{} })
+		token := s.mint("t1", nil)
+		var tokens []string
+		for i := range 19 {
+			tokens = append(tokens, s.mint(fmt.Sprintf("x%d", i), nil))
+			verdict(t, v, tokens[i])
+		}
+		s.last().changed("x18")
+		time.Sleep(defaultLease)
+		if n := len(s.of(methodRelease)); n != 0 {
+			t.Fatalf("%d releases", n)
+		}
+		verdict(t, v, token)
+		time.Sleep(defaultLease / 2)
+		if n := len(s.of(methodRelease)); n != 1 || v.held(digestOf(token)) != nil {
+			t.Fatalf("%d releases, held %v", n, v.held(digestOf(token)))
+		}
+		s.last().changed("x17")
+		synctest.Wait()
+		if !verdict(t, v, token).Active || v.Stats().Leased { // asked, and not kept
+			t.Error("not active")
+		}
+		s.on(methodRelease, func(*line, *request) any { return struct{}{} })
+		s.of(methodRelease)[0].reply(struct{}{})
+		synctest.Wait()
+		if v.held(digestOf(token)) != nil || !v.Stats().Leased {
+			t.Errorf("%+v", v.Stats())
+		}
+		verdict(t, v, token)
+		s.last().changed("x16")
+		synctest.Wait()
+		if v.held(digestOf(token)) == nil || len(s.all()) != 1 || len(s.of(methodConfirm)) != 3 {
+			t.Errorf("%+v, %d connections, %d confirmed", v.Stats(), len(s.all()), len(s.of(methodConfirm)))
+		}
+		v.Close()
+		if sum := s.reports(); sum["t1"].allowed != 3 || len(sum) != 20 {
+			t.Errorf("%v", sum)
+		}
+	})
+}

@@ -27,6 +27,8 @@ const (
 	beatPatience = 5 * time.Second
 	// maxAsks is how many requests to verify are under way: of the places of a connection some are left for beats and reports.
 	maxAsks = maxUnderWay - 4
+	// maxTaken is how many answers are kept over one lease, a little below the 100,000 tokens that the server holds for it.
+	maxTaken = 95_000
 	// maxChanged is how many tokens that changed while requests are under way are remembered each for itself.
 	maxChanged = 10_000
 )
@@ -40,6 +42,8 @@ type session struct {
 
 	// Guarded by Verifier.mu:
 
+	taken   int               // answers that were kept
+	over    bool              // nothing more is kept
 	leased  time.Duration     // the end of the lease, also after that of the connection; 0 if there never was one
 	seq     uint64            // of the last changed that was dealt with
 	asking  int               // requests to verify that are under way, up to where their answers are in the cache
@@ -54,10 +58,16 @@ func (v *Verifier) connected(k *conn) {
 	if v.closed {
 		return
 	}
-	s := &session{conn: k, places: make(chan struct{}, maxAsks), changed: map[string]uint64{}}
+	s := v.newSession(k, 0)
+	v.work.Go(func() { v.beats(s) })
+}
+
+// newSession is called with mu held.
+func (v *Verifier) newSession(k *conn, seq uint64) *session {
+	s := &session{conn: k, places: make(chan struct{}, maxAsks), changed: map[string]uint64{}, seq: seq}
 	s.cache = newCache(v.options.Size, v.settle)
 	v.session.Store(s)
-	v.work.Go(func() { v.beats(s) })
+	return s
 }
 
 // disconnected ends the session: from now on nothing is answered from it.
@@ -67,6 +77,36 @@ func (v *Verifier) disconnected(k *conn) {
 	if s := v.session.Load(); s != nil && s.conn == k {
 		v.endSession(s)
 	}
+}
+
+// startOver lets go of everything and begins another session over the same connection, when so much was taken that the server
+// soon holds no more for it: of what made way here the server does not know. It returns nil where that is not due.
+func (v *Verifier) startOver(s *session) *session {
+	v.mu.Lock()
+	due := s.taken >= v.options.taken && v.session.Load() == s
+	if due {
+		s.over, s.leased = true, 0
+		s.until.Store(0)
+		for _, e := range s.cache.ring {
+			v.settle(e)
+		}
+	}
+	v.mu.Unlock()
+	if !due {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, beatPatience)
+	defer cancel()
+	if _, err := s.conn.call(ctx, methodRelease, nil); err != nil {
+		s.conn.abort()
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.session.Load() != s { // its connection has ended meanwhile
+		return nil
+	}
+	return v.newSession(s.conn, s.seq)
 }
 
 // endSession is called with mu held.
@@ -159,17 +199,13 @@ func (s *session) asked() {
 
 // beats renews the lease until the connection ends.
 func (v *Verifier) beats(s *session) {
+	isLate := false
 	for {
 		sent := v.options.clock()
-		wait, cancel := context.WithTimeout(v.ctx, v.options.Lease+beatPatience)
-		err := v.beat(wait, s, sent)
-		late := err != nil && wait.Err() != nil && v.ctx.Err() == nil
-		cancel()
-		if late {
-			s.conn.abort() // half-open, or a server that is stuck: another connection may fare better
-		}
-		if err != nil {
-			v.options.Log.Warn("tokenwire: the lease was not renewed", "cause", err)
+		err := v.beat(s, sent)
+		if late := err != nil && v.ctx.Err() == nil; late != isLate {
+			isLate = late
+			v.options.Log.Warn("tokenwire: the lease", "renewed", !late, "cause", err)
 		}
 		if err == nil || code(err) == codeForbidden {
 			select {
@@ -187,11 +223,14 @@ func (v *Verifier) beats(s *session) {
 			pause.Stop()
 			return
 		}
+		if next := v.startOver(s); next != nil {
+			s = next
+		}
 	}
 }
 
 // beat renews the lease once: if it is answered, up to its length after the moment at which it was sent.
-func (v *Verifier) beat(ctx context.Context, s *session, sent time.Duration) error {
+func (v *Verifier) beat(s *session, sent time.Duration) error {
 	type options struct {
 		Lease     float64 `json:"lease"`
 		Confirmed uint64  `json:"confirmed"`
@@ -199,7 +238,12 @@ func (v *Verifier) beat(ctx context.Context, s *session, sent time.Duration) err
 	v.mu.Lock()
 	confirmed := s.seq
 	v.mu.Unlock()
+	ctx, cancel := context.WithTimeout(v.ctx, v.options.Lease+beatPatience)
+	defer cancel()
 	text, err := s.conn.call(ctx, methodBeat, []options{{v.options.Lease.Seconds(), confirmed}})
+	if err != nil && ctx.Err() != nil && v.ctx.Err() == nil {
+		s.conn.abort() // half-open, or a server that is stuck: another connection may fare better
+	}
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type line struct {
 
 	numbering sync.Mutex
 	seq       int
+	confirmed int // guarded by stage.mu
 }
 
 type request struct {

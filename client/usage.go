@@ -12,6 +12,7 @@ const (
 	reportEvery   = 10 * time.Second
 	reportTimeout = 5 * time.Second
 	maxReport     = 500     // tokens of one report
+	maxCount      = 1e9     // uses of one token in one report
 	maxUses       = 100_000 // tokens whose uses wait to be reported
 )
 
@@ -96,11 +97,13 @@ func (v *Verifier) reportTo(ctx context.Context, k *conn) {
 	v.gather()
 	uses := v.uses
 	v.uses = map[string]use{}
-	v.mu.Unlock()
 	all := make([]reported, 0, len(uses))
 	for id, u := range uses {
-		all = append(all, reported{id, u.allowed, u.denied})
+		now := use{min(u.allowed, maxCount), min(u.denied, maxCount)}
+		v.add(id, use{u.allowed - now.allowed, u.denied - now.denied})
+		all = append(all, reported{id, now.allowed, now.denied})
 	}
+	v.mu.Unlock()
 	for batch := range slices.Chunk(all, maxReport) {
 		if err := v.send(ctx, k, batch); err != nil {
 			break

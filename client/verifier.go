@@ -44,6 +44,7 @@ type VerifierOptions struct {
 	Log        *slog.Logger // of connections and leases; nothing by default
 
 	clock func() time.Duration // monotonic, from any beginning; for tests
+	taken int                  // maxTaken; for tests
 }
 
 func (o *VerifierOptions) check() error {
@@ -62,6 +63,9 @@ func (o *VerifierOptions) check() error {
 	if o.clock == nil {
 		begin := time.Now() // with a monotonic reading, and time.Since looks at nothing else
 		o.clock = func() time.Duration { return time.Since(begin) }
+	}
+	if o.taken == 0 {
+		o.taken = maxTaken
 	}
 	switch {
 	case o.Lease < minLease || o.Lease > maxLease:
@@ -243,19 +247,40 @@ func (v *Verifier) Close() error {
 		return nil
 	}
 	v.closed = true
-	s := v.session.Load()
-	v.endSession(s)
+	v.endSession(v.session.Load())
 	v.previous = nil
 	v.mu.Unlock()
 	v.stop()
 	v.work.Wait()
-	if s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		v.reportTo(ctx, s.conn)
-		_, _ = s.conn.call(ctx, methodRelease, nil) // without it the lease runs out by itself
-		cancel()
-	}
+	v.sayGoodbye()
 	err := v.client.Close()
 	close(v.done)
 	return err
+}
+
+// sayGoodbye gives the lease back, after the last report, for which it waits for a connection if there is none.
+func (v *Verifier) sayGoodbye() {
+	v.mu.Lock()
+	hasUses := len(v.uses) > 0
+	v.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	wait, cease := context.WithCancel(ctx)
+	if !hasUses {
+		cease()
+	}
+	if k, err := v.client.live(wait); err == nil {
+		v.reportTo(ctx, k)
+		_, _ = k.call(ctx, methodRelease, nil) // without it the lease runs out by itself
+	}
+	cease()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, u := range v.uses {
+		v.stats.LostUses += u.allowed + u.denied
+	}
+	if len(v.uses) > 0 {
+		v.options.Log.Error("tokenwire: the last uses could not be reported", "tokens", len(v.uses))
+	}
+	clear(v.uses)
 }
