@@ -163,7 +163,7 @@ func (s *Server) refuseOAuth(w http.ResponseWriter, err error) {
 	}
 	switch refused {
 	case errNoClient:
-		w.Header()["WWW-Authenticate"] = []string{`Basic realm="tokenwire"`, challenge}
+		w.Header()["Www-Authenticate"] = []string{`Basic realm="tokenwire"`, challenge}
 	case errMayNot:
 		w.Header().Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+models.PermissionVerify+`"`)
 	}
