@@ -145,7 +145,7 @@ func TestAddressOfSessions(t *testing.T) {
 		signIn := func(address, password string) int {
 			return i.from("127.0.0.2", "POST", "/api/v1/session/sign-in", `["admin","`+password+`"]`, "", forwardedFor(address))
 		}
-		for address, shown := range map[string]string{"192.0.2.7": "192.0.2.7", "[2001:DB8::7]:99": "2001:db8::7", "x": ""} {
+		for address, shown := range map[string]string{"192.0.2.7": "192.0.2.7", "[2001:DB8::7]:99": "2001:db8::7", "::ffff:192.0.2.6": "192.0.2.6", "fe80::7%eth0": "fe80::7", "x": ""} {
 			if status := signIn(address, adminPassword); status != 200 {
 				t.Fatal(address, status)
 			}
