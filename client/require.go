@@ -19,7 +19,7 @@ var permissionID = regexp.MustCompile(`^[a-z0-9][a-z0-9:._/-]{0,63}$`)
 // Require lets in requests whose token is good for all the permissions and from where they come; the handler finds the
 // Decision with FromContext. The others are answered as RFC 6750 has it:
 //
-//	no credential                  401  WWW-Authenticate: Bearer
+//	no credential                  401  WWW-Authenticate: Bearer realm="tokenwire"
 //	no good token                  401  … error="invalid_token"
 //	two credentials, or half a one 400  … error="invalid_request"
 //	a permission is missing        403  … error="insufficient_scope", scope="repo:read"
@@ -47,6 +47,9 @@ func (v *Verifier) Require(permissions ...string) func(http.Handler) http.Handle
 		})
 	}
 }
+
+// challenge is what WWW-Authenticate begins with: the scheme alone would not do (RFC 6750, section 3).
+const challenge = `Bearer realm="tokenwire"`
 
 // denial is how a request is turned away.
 type denial struct {
@@ -120,11 +123,11 @@ func (d *denial) write(w http.ResponseWriter, scope string) {
 	header.Set("Cache-Control", "no-store")
 	switch {
 	case d.reason == "insufficient_scope":
-		header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="%s", scope="%s"`, d.reason, scope))
+		header.Set("WWW-Authenticate", fmt.Sprintf(`%s, error="%s", scope="%s"`, challenge, d.reason, scope))
 	case d.reason != "":
-		header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="%s"`, d.reason))
+		header.Set("WWW-Authenticate", fmt.Sprintf(`%s, error="%s"`, challenge, d.reason))
 	case d.status == http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", "Bearer")
+		header.Set("WWW-Authenticate", challenge)
 	}
 	if d.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.retryAfter.Seconds()))))

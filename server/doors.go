@@ -54,7 +54,7 @@ func (s *Server) postCall(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if failed.Code == rpc.CodeUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 6750, section 3
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	setRetry(w, failed)
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
@@ -143,7 +143,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 func (s *Server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	failed := s.Service.Fail("connect", err)
 	if failed.Code == rpc.CodeUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 }
