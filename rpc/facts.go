@@ -2,11 +2,8 @@ package rpc
 
 import (
 	"context"
-	"math"
 	"sync"
 	"sync/atomic"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/tokenwire/tokenwire/models"
 )
@@ -25,33 +22,20 @@ type fact struct {
 	answer []byte      // of /v1/verifier/verify to who asks for nothing else
 	feed   *feed       // nil for what is not kept
 	stale  atomic.Bool // set with feed.mu held, before anybody is told of the change
+	place  place
 
 	allowed, denied atomic.Int64 // uses that the store does not know of yet
-}
-
-// facts are those that a node keeps. The one unused for longest makes way for a new one.
-type facts struct {
-	kept *lru.Cache[models.Digest, *fact]
-	size int
-}
-
-func newFacts(size int) facts {
-	kept, _ := lru.New[models.Digest, *fact](math.MaxInt) // evict sees to the size, as there is more to do than to forget
-	return facts{kept, max(size, 1)}
 }
 
 // known returns the facts of a token from memory, or nil where they must be asked of the database: also where this node
 // cannot tell whether they are still what they were.
 func (h *hub) known(d models.Digest) *fact {
-	fact, _ := h.facts.kept.Get(d)
-	if fact == nil || fact.stale.Load() || fact.ended(h.store.Now()) || !h.current() {
+	fact := h.facts.get(d)
+	if fact == nil || fact.stale.Load() || fact.ExpiresAt != nil && *fact.ExpiresAt <= h.store.Now() || !h.current() {
 		return nil
 	}
 	return fact
 }
-
-// ended reports whether the token's time is over.
-func (f *fact) ended(now models.Time) bool { return f.ExpiresAt != nil && *f.ExpiresAt <= now }
 
 // ask returns the facts of a token, nil for a bad one. They are as new as the call, and are kept if that is sure to go on.
 func (h *hub) ask(ctx context.Context, d models.Digest) (*fact, error) {
@@ -93,28 +77,28 @@ func (h *hub) keep(fact *fact) *fact {
 	if f.last > fact.Position.Number {
 		return nil
 	}
-	if kept, _ := h.facts.kept.Peek(fact.digest); kept != nil {
+	if kept := h.facts.peek(fact.digest); kept != nil {
 		return kept
 	}
 	fact.feed = f
 	w := h.watched(f, fact.TokenID)
 	w.facts = append(w.facts, fact)
-	h.facts.kept.Add(fact.digest, fact)
+	h.facts.add(fact)
 	return fact
 }
 
 // evict drops facts where there are too many. It is called without any lock, since those are some other user's.
 func (h *hub) evict() {
-	for h.facts.kept.Len() > h.facts.size {
-		_, oldest, ok := h.facts.kept.GetOldest()
-		if !ok {
+	for {
+		oldest := h.facts.surplus(h.size)
+		if oldest == nil {
 			return
 		}
 		f := oldest.feed
 		f.mu.Lock()
 		if w := f.watches[oldest.TokenID]; w != nil && w.remove(oldest) {
 			oldest.stale.Store(true)
-			h.facts.kept.Remove(oldest.digest)
+			h.facts.remove(oldest)
 			h.unwatch(f, oldest.TokenID)
 		}
 		f.mu.Unlock()
@@ -162,5 +146,7 @@ func (h *hub) tellAllUses() {
 func (h *hub) tellUses(fact *fact) {
 	if allowed, denied := fact.allowed.Swap(0), fact.denied.Swap(0); allowed+denied > 0 {
 		h.store.Used(fact.TokenID, allowed, denied)
+		h.metrics.allowed.Add(float64(allowed))
+		h.metrics.denied.Add(float64(denied))
 	}
 }

@@ -302,14 +302,14 @@ func TestFactsAreBounded(t *testing.T) {
 		})
 	}
 	for range 100 {
-		if n := h.facts.kept.Len(); n > room+8 { // one more for each who has just asked
+		if n := h.facts.len(); n > room+8 { // one more for each who has just asked
 			t.Fatal(n, "are kept")
 		}
 		time.Sleep(time.Millisecond)
 	}
 	workers.Wait()
 	watches, facts := l.watched()
-	if n := h.facts.kept.Len(); n != room || watches != room || facts != room {
+	if n := h.facts.len(); n != room || watches != room || facts != room {
 		t.Errorf("%d are kept, %d watched by %d watches", n, facts, watches)
 	}
 	for _, owner := range owners {
@@ -346,7 +346,7 @@ func (l *lab) nothingLeft() {
 		l.t.Errorf("the feed of %s is left: %d need it, %d connections, %d watches, %d revocations", id, f.refs, len(f.conns), len(f.watches), len(f.revocations))
 		f.mu.Unlock()
 	}
-	if n := h.facts.kept.Len(); n > 0 {
+	if n := h.facts.len(); n > 0 {
 		l.t.Error(n, "facts are left")
 	}
 	if len(h.abandoned)+len(h.expectations) > 0 {
@@ -414,7 +414,7 @@ func TestFactsThatEnd(t *testing.T) {
 		v.confirm(1)
 		call := l.post(setEnabled, "[%q,false]", old.id)
 		call.want("waits")
-		if l.ask(old) != nil || l.ask(next) != nil || l.s.hub.facts.kept.Len() > 1 {
+		if l.ask(old) != nil || l.ask(next) != nil || l.s.hub.facts.len() > 1 {
 			t.Error("a secret of a token that was switched off is good")
 		}
 		v.want("changed 2")

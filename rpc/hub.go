@@ -32,7 +32,8 @@ type hub struct {
 	closing bool
 	idle    sync.Cond // a connection has left
 
-	facts        facts
+	facts        kept
+	size         int // facts kept at most
 	uses         uses
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
 	expectations map[string]*expectation
@@ -62,7 +63,7 @@ type feed struct {
 func newHub(store *models.Store, log *slog.Logger, m *metrics, size int) *hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &hub{
-		store: store, log: log, metrics: m, feeds: map[string]*feed{}, facts: newFacts(size), abandoned: map[*lease]struct{}{},
+		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
 	}
 	h.idle.L = &h.mu

@@ -79,16 +79,11 @@ func (s *Service) judge(fact *fact, q Question) Answer {
 
 // count notes a use of a token.
 func (s *Service) count(fact *fact, allowed bool) {
-	switch {
-	case fact == nil:
+	if fact == nil {
 		s.metrics.inactive.Inc()
-		return
-	case allowed:
-		s.metrics.allowed.Inc()
-	default:
-		s.metrics.denied.Inc()
+	} else {
+		s.hub.used(fact, allowed)
 	}
-	s.hub.used(fact, allowed)
 }
 
 // Params and results of /v1/verifier/verify.

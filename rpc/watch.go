@@ -55,7 +55,7 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 		defer h.release(f) // last: where nothing else needs the feed, it must stay for who waits for the verifiers
 		for _, fact := range w.facts {
 			fact.stale.Store(true)
-			h.facts.kept.Remove(fact.digest)
+			h.facts.remove(fact)
 		}
 		for l := range w.leases {
 			told[l] = append(told[l], id)
