@@ -13,7 +13,8 @@ import (
 
 // Bounds of a connection's bytes.
 const (
-	frameBuffer   = 1 << 10          // bytes that a connection reads or writes at a time: an idle one keeps both
+	readBuffer    = 4 << 10          // bytes that a connection reads at a time: calls of 150 bytes that come 16 at once are read, and answered, at once. An idle one keeps it
+	libraryBuffer = 256              // bytes that the library writes at a time: pongs and goodbyes
 	maxGathered   = 64 << 10         // bytes gathered before they are written
 	writeTimeout  = 10 * time.Second // for a peer to take what is written
 	messageTime   = 30 * time.Second // for a message that has begun to come to its end
@@ -224,7 +225,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		g.early = append(g.early, early...)
 	}
 	h.t.conn = g
-	return g, bufio.NewReadWriter(bufio.NewReaderSize(g, frameBuffer), bufio.NewWriterSize(g, frameBuffer)), nil
+	return g, bufio.NewReadWriter(bufio.NewReaderSize(g, readBuffer), bufio.NewWriterSize(g, libraryBuffer)), nil
 }
 
 // limitUnsent bounds what the kernel holds for a peer that is slow or gone.
