@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,12 +184,16 @@ func (c *Client) live(ctx context.Context) (*conn, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			if cause != nil {
-				return nil, fmt.Errorf("tokenwire: not connected (%w): %w", cause, ctx.Err())
-			}
-			return nil, fmt.Errorf("tokenwire: not connected: %w", ctx.Err())
+			return nil, fmt.Errorf("%w (%w)", ctx.Err(), cmp.Or(cause, errNotConnected))
 		}
 	}
+}
+
+// why returns why there is no connection.
+func (c *Client) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.over, c.cause, errNotConnected)
 }
 
 // set changes what live looks at.

@@ -103,13 +103,13 @@ func TestCancelledCall(t *testing.T) {
 		if len(cancelled) != 1 || string(cancelled[0].Params) != fmt.Sprintf(`{"id":%d}`, *s.of("/slow")[0].ID) {
 			t.Errorf("told %+v", cancelled)
 		}
-		s.of("/slow")[0].reply("too late") // and nobody minds
-		if err := c.Call(t.Context(), "/next", nil, nil); err != nil {
-			t.Error(err)
-		}
 		k, _ := c.live(t.Context())
 		if len(k.pending) != 0 || len(k.places) != 0 {
 			t.Errorf("%d calls are pending, %d under way", len(k.pending), len(k.places))
+		}
+		s.of("/slow")[0].reply("too late") // and nobody minds
+		if err := c.Call(t.Context(), "/next", nil, nil); err != nil {
+			t.Error(err)
 		}
 	})
 }

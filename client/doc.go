@@ -35,8 +35,8 @@
 // It answers from memory what it has asked before, and is told of every change. What it keeps are facts (who, which
 // permissions, until when, from where), never a verdict. It promises that:
 //
-//   - Whoever changed a token and holds the Receipt gets no old answer from any Verifier: it drops what it holds before it
-//     confirms the change.
+//   - Once somebody holds the Receipt of a change, no Verify that begins from then on answers as before it: a Verifier drops
+//     what it holds before it confirms. (A Receipt speaks for the server process that was asked.)
 //   - It answers from memory only while its lease lasts, counted on the monotonic clock from when it sent the last beat that
 //     was answered. With the connection the lease is over at once. So a Verifier that is cut off, or a process that was
 //     suspended, asks or says ErrUnavailable, and is late by no more than Lease in hearing of a change.
@@ -53,5 +53,6 @@
 //
 // What it will not do: keep anything on disk, retry for its caller, take a token from anywhere but the Authorization header,
 // or count time in which the whole machine was asleep (suspend to RAM, a paused virtual machine), as the monotonic clock
-// stands still then; the first answers after that may be as old as the sleep was long.
+// stands still then: the answers of the first moments after it may be from before. (On Linux CLOCK_BOOTTIME goes on in the first
+// of these cases, but to read it takes longer than all the rest of an answer from memory.)
 package client

@@ -58,6 +58,9 @@ var (
 	ErrUnavailable = errors.New("tokenwire: the token cannot be verified now")
 )
 
+// errNotConnected is why nothing can be called where no better reason is known.
+var errNotConnected = errors.New("tokenwire: not connected")
+
 // EndedError says that the credential is no good, or no more. The client does not connect again.
 type EndedError struct {
 	Reason string // the server's word, such as token-disabled; unauthorized where it let nobody in

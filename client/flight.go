@@ -19,9 +19,8 @@ const (
 )
 
 var (
-	errNotConnected = errors.New("not connected")
-	errBusy         = errors.New("too many tokens wait to be verified")
-	errRestless     = errors.New("the token changes faster than it can be asked for")
+	errBusy     = errors.New("too many tokens wait to be verified")
+	errRestless = errors.New("the token changes faster than it can be asked for")
 )
 
 // flight is one question to the server, for everybody who wants to know of one token. It does not end with whoever began it.
@@ -106,13 +105,13 @@ func (v *Verifier) fly(ctx context.Context, id digest, f *flight) {
 	for range maxAttempts {
 		s := v.session.Load()
 		if s == nil {
-			f.err = unavailable(errNotConnected)
+			f.err = unavailable(v.client.why())
 			return
 		}
 		select {
 		case s.places <- struct{}{}:
 		case <-s.conn.gone:
-			f.err = unavailable(errNotConnected)
+			f.err = unavailable(v.client.why())
 			return
 		case <-ctx.Done():
 			f.err = unavailable(ctx.Err())
@@ -173,7 +172,7 @@ func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a 
 	if v.previous != nil {
 		v.previous.cache.remove(v.previous.cache.get(id))
 	}
-	if a.Active && a.Held && v.session.Load() == s && !s.over {
+	if a.Active && a.Held && v.session.Load() == s {
 		e := &entry{digest: id, decision: f.decision, until: a.end(sent)}
 		e.decision.entry = e
 		if len(s.cache.ring) >= v.options.Size {

@@ -56,7 +56,11 @@ func (s *stage) holdBack() (answer func()) {
 	next := len(s.of(methodVerify))
 	return func() {
 		synctest.Wait()
-		r := s.of(methodVerify)[next]
+		asked := s.of(methodVerify)
+		if len(asked) <= next {
+			s.t.Fatal("nobody asks")
+		}
+		r := asked[next]
 		next++
 		r.reply(r.line.facts(r))
 		synctest.Wait()

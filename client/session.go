@@ -43,7 +43,6 @@ type session struct {
 	// Guarded by Verifier.mu:
 
 	taken   int               // answers that were kept
-	over    bool              // nothing more is kept
 	leased  time.Duration     // the end of the lease, also after that of the connection; 0 if there never was one
 	seq     uint64            // of the last changed that was dealt with
 	asking  int               // requests to verify that are under way, up to where their answers are in the cache
@@ -85,8 +84,8 @@ func (v *Verifier) startOver(s *session) *session {
 	v.mu.Lock()
 	due := s.taken >= v.options.taken && v.session.Load() == s
 	if due {
-		s.over, s.leased = true, 0
-		s.until.Store(0)
+		s.until.Store(0) // what is kept from here on is never answered from
+		s.leased = 0
 		for _, e := range s.cache.ring {
 			v.settle(e)
 		}

@@ -200,7 +200,7 @@ func TestHalfOpen(t *testing.T) {
 		if waited := time.Since(began); waited > askTimeout {
 			t.Errorf("it waited %v", waited)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(defaultLease + beatPatience + time.Second - askTimeout) // well before the silence is noticed
 		if n := len(s.all()); n < 2 {
 			t.Error("it stays on a dead connection")
 		}
@@ -227,6 +227,23 @@ func TestCut(t *testing.T) {
 		stats := v.Stats()
 		if stats.Unavailable != 1 || stats.Stale != 0 || stats.Held != 0 || !stats.Leased {
 			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// With its credential a verifier ends for good, and says why.
+func TestVerifierEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		v := s.verifier(VerifierOptions{})
+		token := s.mint("t1", nil)
+		verdict(t, v, token)
+		s.last().tell(methodEnded, map[string]any{"reason": "token-disabled"})
+		s.last().ws.Close(closeEnded, "")
+		synctest.Wait()
+		_, err := v.Verify(t.Context(), token)
+		if ended, ok := errors.AsType[*EndedError](err); !ok || ended.Reason != "token-disabled" || !isUnavailable(err) {
+			t.Errorf("%v", err)
 		}
 	})
 }
