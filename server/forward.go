@@ -16,7 +16,8 @@ import (
 const forwardPath = "/auth/verify"
 
 // requireHeader names permissions where the path goes on after forwardPath: path and query are then those of the request
-// that the proxy asks about, and so its client's.
+// that the proxy asks about, and so its client's. There it must be given, be it empty: a slash too many before the query must
+// not let everybody through.
 const requireHeader = "X-Tokenwire-Require"
 
 // maxPermissionsHeader is the size of a list of permissions that is passed on, in bytes: proxies take 4 KiB of headers or
@@ -49,7 +50,8 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request, below strin
 	answer, err := s.Service.VerifyToken(r.Context(), token, rpc.Question{Permissions: required, Address: &address})
 	switch {
 	case err != nil:
-		s.unknown(w, err)
+		failed := s.notKnown(w, err)
+		writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 	case !answer.Active:
 		w.Header().Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
 		deny(w, http.StatusUnauthorized, "the token is not good")
@@ -79,13 +81,13 @@ func shownToken(r *http.Request) (token models.Secret, shown bool) {
 	return token, shown
 }
 
-// unknown answers where nobody can tell whether the token is good.
-func (s *Server) unknown(w http.ResponseWriter, err error) {
+// notKnown returns what to answer where nobody can tell whether a credential is good, and says when to come again.
+func (s *Server) notKnown(w http.ResponseWriter, err error) *jsonrpc2.Error {
 	failed := s.Service.Fail("verify", err)
 	if failed.Code == rpc.CodeUnavailable {
 		retryAfter(w, unavailableRetry)
 	}
-	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
+	return failed
 }
 
 func deny(w http.ResponseWriter, status int, message string) {
@@ -109,12 +111,15 @@ func letThrough(h http.Header, facts *models.Facts) {
 // that is mistyped must not let everybody through.
 func requiredPermissions(r *http.Request, below string) (ids []string, ok bool) {
 	if below != "" {
-		for _, line := range r.Header[requireHeader] {
+		lines := r.Header[requireHeader]
+		for _, line := range lines {
 			for id := range strings.SplitSeq(line, ",") {
-				ids = append(ids, strings.Trim(id, " \t"))
+				if id = strings.Trim(id, " \t"); id != "" { // RFC 9110, section 5.6.1.2
+					ids = append(ids, id)
+				}
 			}
 		}
-		return ids, allScopes(ids)
+		return ids, len(lines) > 0 && allScopes(ids)
 	}
 	for rest := r.URL.RawQuery; rest != ""; {
 		var pair string

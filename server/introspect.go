@@ -39,6 +39,7 @@ type oauthError struct {
 	code, description string
 }
 
+// Error returns the description.
 func (e *oauthError) Error() string { return e.description }
 
 var (
@@ -154,11 +155,10 @@ func readIntrospection(w http.ResponseWriter, r *http.Request) (models.Secret, r
 func (s *Server) refuseOAuth(w http.ResponseWriter, err error) {
 	refused, ok := err.(*oauthError)
 	if !ok {
-		failed := s.Service.Fail("introspect", err)
+		failed := s.notKnown(w, err)
 		refused = &oauthError{httpStatus(failed.Code), "server_error", failed.Message}
 		if failed.Code == rpc.CodeUnavailable {
 			refused.code = "temporarily_unavailable"
-			retryAfter(w, unavailableRetry)
 		}
 	}
 	switch refused {
