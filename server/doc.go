@@ -8,6 +8,9 @@
 //
 //   - A connection is upgraded only for a good credential. A cookie counts only with an allowed Origin; what a request
 //     says in Host proves nothing. A credential is never taken from a URL, never echoed and never logged.
+//   - Where a request comes from is its peer's address, at all doors alike, and what a header says of that only where the peer
+//     is a proxy that is trusted.
+//   - Whether a token is good is answered with yes, with no, or with an error: no error is an answer, and lets nobody through.
 //   - What a peer sends is bounded: headers, bodies, frames, fragments, pings, and the time that each may take. Who breaks
 //     the WebSocket protocol is closed with 1003, 1007, 1008 or 1009.
 //   - A peer that does not read is given a bounded time and a bounded buffer, and costs nobody else anything.
