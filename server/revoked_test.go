@@ -1,0 +1,320 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
+)
+
+// revoking is a test that changes tokens while others verify them, and keeps the history of it.
+type revoking struct {
+	*instance
+	*history
+	owners    []person
+	service   string // the credential of who verifies
+	verifiers []*rawVerifier
+	http      *http.Client
+
+	mu    sync.Mutex
+	slots []slot
+}
+
+// slot is where a token is that makes way for another one now and then.
+type slot struct {
+	owner      int
+	id, secret string
+}
+
+// scopes are the permissions of the test, by bit.
+var scopes = []string{"repo:read", "repo:write"}
+
+func scopesOf(permissions []string) (bits uint8) {
+	for n, id := range scopes {
+		if slices.Contains(permissions, id) {
+			bits |= 1 << n
+		}
+	}
+	return bits
+}
+
+func grantsOf(bits uint8) string {
+	var all []string
+	for n, id := range scopes {
+		all = append(all, fmt.Sprintf("%q:%v", id, bits&(1<<n) != 0))
+	}
+	return "{" + strings.Join(all, ",") + "}"
+}
+
+const allScopes = 1<<2 - 1
+
+func newRevoking(i *instance) *revoking {
+	r := &revoking{instance: i, history: newHistory(), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	grants := models.Grants{models.PermissionVerify: true}
+	for _, id := range scopes {
+		if status, answer := i.post("/api/v1/permissions/create", i.session, fmt.Sprintf("[%q]", id)); status != 200 {
+			i.t.Fatal(answer)
+		}
+		grants[id] = true
+	}
+	for n := range 2 {
+		r.owners = append(r.owners, i.person(fmt.Sprint("owner", n), grants))
+	}
+	_, secret, err := i.store.CreateToken(context.Background(), i.person("service", grants).by(), "x", models.CreateTokenOptions{Permissions: models.Grants{models.PermissionVerify: true}})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	r.service = secret.Reveal()
+	for n := range 6 {
+		r.slots = append(r.slots, slot{owner: n % 2})
+		r.renew(n)
+	}
+	for range 3 {
+		r.verifiers = append(r.verifiers, newRawVerifier(i.url, r.service, time.Second))
+	}
+	return r
+}
+
+// call calls a method through a door without a connection.
+func (r *revoking) call(ctx context.Context, credential, method, params string) (status int, answer []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, "POST", r.url+"/api"+method, strings.NewReader(params))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+credential)
+	response, err := r.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// fateOf tells how a call ended: 404 is for the caller to judge.
+func fateOf(status int, err error) fate {
+	switch {
+	case err == nil && status == 200:
+		return fateDone
+	case err == nil && (status == 401 || status == 403):
+		return fateRefused
+	}
+	return fateUnknown
+}
+
+// renew puts a new token into a slot.
+func (r *revoking) renew(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	owner := r.owners[r.slots[n].owner]
+	status, answer, err := r.call(context.Background(), owner.session, "/v1/api-tokens/create", fmt.Sprintf(`["x",{"permissions":%s}]`, grantsOf(allScopes)))
+	if err != nil || status == 401 || status == 403 { // he is switched off, or lacks one just now
+		return
+	}
+	var made struct{ ID, Token string }
+	if err := json.Unmarshal(answer, &made, json.MatchCaseInsensitiveNames(true)); err != nil || status != 200 {
+		r.t.Errorf("%d %s %v", status, answer, err)
+		return
+	}
+	r.introduce(made.Token, owner.name, allScopes)
+	r.change(made.Token, "create", func(s standing) (standing, bool) {
+		s.created, s.permissions = true, allScopes
+		return s, true
+	})(fateDone)
+	r.slots[n].id, r.slots[n].secret = made.ID, made.Token
+}
+
+func (r *revoking) slot(n int) slot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.slots[n]
+}
+
+// verify verifies a token, through one of the verifiers or another door.
+func (r *revoking) verify(ctx context.Context, random *rand.Rand) {
+	token := r.slot(random.IntN(len(r.slots))).secret
+	began := r.now()
+	var said heldAnswer
+	var err error
+	if n := random.IntN(len(r.verifiers) + 1); n < len(r.verifiers) {
+		said, err = r.verifiers[n].verify(ctx, token)
+	} else {
+		var status int
+		var answer []byte
+		status, answer, err = r.call(ctx, r.service, "/v1/verifier/verify", fmt.Sprintf("[%q]", token))
+		if err == nil && status != 200 {
+			err = fmt.Errorf("%d %s", status, answer)
+		}
+		if err == nil {
+			err = json.Unmarshal(answer, &said)
+		}
+	}
+	if err == nil {
+		r.verified(token, began, sight{said.Active, scopesOf(said.Permissions)})
+	} else if ctx.Err() == nil && !errors.Is(err, errNotConnected) && strings.Contains(err.Error(), "error") {
+		r.t.Errorf("a verification failed: %v", err)
+	}
+}
+
+// changing is a change of a token that a test may make.
+type changing struct {
+	method, params string
+	edit           edit
+}
+
+func (r *revoking) changing(id string, random *rand.Rand) changing {
+	bits := uint8(random.IntN(allScopes + 1))
+	on := random.IntN(2) == 0
+	switch kind := random.IntN(20); {
+	case kind < 9:
+		return changing{"/v1/api-tokens/set-enabled", fmt.Sprintf("[%q,%v]", id, on), func(s standing) (standing, bool) { s.off = !on; return s, true }}
+	case kind < 15:
+		return changing{"/v1/api-tokens/set-permissions", fmt.Sprintf("[%q,%s]", id, grantsOf(bits)), func(s standing) (standing, bool) { s.permissions = bits; return s, true }}
+	case kind < 17:
+		return changing{"/v1/api-tokens/update-permissions", fmt.Sprintf("[%q,{%q:false}]", id, scopes[0]), func(s standing) (standing, bool) { s.permissions &^= 1; return s, true }}
+	case kind < 18: // which is the end of the secret that is verified
+		return changing{"/v1/api-tokens/rotate", fmt.Sprintf("[%q]", id), func(s standing) (standing, bool) { s.deleted = true; return s, true }}
+	default:
+		return changing{"/v1/api-tokens/delete", fmt.Sprintf("[%q]", id), func(s standing) (standing, bool) { s.deleted = true; return s, true }}
+	}
+}
+
+// changeToken makes a change of a token. Some calls are cut off; then the same call is made again, which promises the same.
+func (r *revoking) changeToken(ctx context.Context, random *rand.Rand) {
+	n := random.IntN(len(r.slots))
+	slot := r.slot(n)
+	c := r.changing(slot.id, random)
+	ended := r.change(slot.secret, c.method+c.params, c.edit)
+	notFound := r.change(slot.secret, "404 "+c.method+c.params, func(s standing) (standing, bool) { return s, s.deleted })
+	within := ctx
+	if random.IntN(10) == 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(5000))*time.Microsecond)
+		defer cancel()
+	}
+	status, _, err := r.call(within, r.owners[slot.owner].session, c.method, c.params)
+	if err != nil && ctx.Err() == nil {
+		ended(fateUnknown)
+		ended = r.change(slot.secret, "again "+c.method+c.params, c.edit)
+		status, _, err = r.call(ctx, r.owners[slot.owner].session, c.method, c.params)
+	}
+	gone := err == nil && status == 404
+	if gone { // which promises what the answer to the deletion does
+		notFound(fateDone)
+	} else {
+		ended(fateOf(status, err))
+	}
+	_, _, operations, unknowns := r.size(slot.secret)
+	if gone || strings.HasSuffix(c.method, "rotate") || strings.HasSuffix(c.method, "delete") || operations > 300 || unknowns > 3 {
+		r.renew(n)
+	}
+}
+
+// changeUser changes what all tokens of a user depend on.
+func (r *revoking) changeUser(ctx context.Context, random *rand.Rand) {
+	owner := r.owners[random.IntN(len(r.owners))]
+	id := owner.actor.UserID
+	set := func(on bool) changing {
+		return changing{"/v1/users/set-enabled", fmt.Sprintf("[%q,%v]", id, on), func(s standing) (standing, bool) { s.ownerOff = !on; return s, true }}
+	}
+	hold := func(bits uint8) changing {
+		return changing{"/v1/users/update-permissions", fmt.Sprintf("[%q,%s]", id, grantsOf(bits)), func(s standing) (standing, bool) { s.held = bits; return s, true }}
+	}
+	steps := []changing{set(false), set(true)}
+	if random.IntN(2) == 0 {
+		steps = []changing{hold(1), hold(allScopes)}
+	}
+	for _, c := range steps { // at the end he can go on
+		ended := r.changeOwner(owner.name, c.method+c.params, c.edit)
+		status, answer, err := r.call(ctx, r.session, c.method, c.params)
+		if err == nil && status != 200 {
+			r.t.Errorf("%s: %d %s", c.method, status, answer)
+		}
+		ended(fateOf(status, err))
+	}
+}
+
+// run verifies and changes until there are so many operations.
+func (r *revoking) run(ctx context.Context, operations int) {
+	r.t.Helper()
+	seed := rand.Uint64()
+	r.t.Logf("seed %d", seed)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var all sync.WaitGroup
+	for _, v := range r.verifiers {
+		all.Go(func() {
+			if err := v.run(ctx); err != nil {
+				r.t.Error(err)
+			}
+		})
+	}
+	workers := 0
+	repeat := func(pause time.Duration, f func(random *rand.Rand)) {
+		workers++
+		random := rand.New(rand.NewPCG(seed, uint64(workers)))
+		all.Go(func() {
+			for ctx.Err() == nil {
+				f(random)
+				time.Sleep(rand.N(pause))
+			}
+		})
+	}
+	for range 8 {
+		repeat(2*time.Millisecond, func(random *rand.Rand) { r.verify(ctx, random) })
+	}
+	for range 2 {
+		repeat(2*time.Millisecond, func(random *rand.Rand) { r.changeToken(ctx, random) })
+	}
+	repeat(300*time.Millisecond, func(random *rand.Rand) { r.changeUser(ctx, random) })
+	repeat(300*time.Millisecond, func(random *rand.Rand) {
+		if v := r.verifiers[random.IntN(len(r.verifiers))]; random.IntN(2) == 0 {
+			v.cut()
+		} else {
+			v.release(ctx)
+		}
+	})
+	for total, changes := 0, 0; total < operations || changes < operations/50; total, changes, _, _ = r.size("") {
+		select {
+		case <-ctx.Done():
+			r.t.Errorf("after %d operations, %d of them changes: %v", total, changes, ctx.Err())
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	stop()
+	all.Wait()
+	own := 0
+	for _, v := range r.verifiers {
+		own += v.fromOwn
+	}
+	total, changes, _, _ := r.size("")
+	r.t.Logf("%d operations, %d of them changes of %d tokens, %d answered from what verifiers held", total, changes, len(r.tokens), own)
+	if own < total/10 {
+		r.t.Errorf("only %d answers from what verifiers held: that is no test of it", own)
+	}
+}
+
+// TestRevokedMeansRevoked: when a call that takes something away is answered, no verification that begins later goes by
+// what was before: whatever is done at the same time, and whoever is cut off.
+func TestRevokedMeansRevoked(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
+		defer cancel()
+		r := newRevoking(start(t, url))
+		r.run(ctx, times(5000))
+		r.check(t)
+	})
+}
