@@ -17,7 +17,7 @@ import (
 type rawVerifier struct {
 	base, credential string
 	lease            time.Duration
-	deaf             bool // it does not let go of what it is told of, nor confirm: a broken one
+	stubborn         bool // it does not confirm by itself
 
 	mu      sync.Mutex
 	ws      *websocket.Conn
@@ -27,6 +27,7 @@ type rawVerifier struct {
 	id      int64
 	held    map[string]heldAnswer // by token
 	changed map[string]int64      // of each token id, the last notification that named it
+	last    int64                 // notification
 	until   time.Time             // it answers from what it holds until then
 	fromOwn int                   // answers that it gave itself
 }
@@ -77,7 +78,7 @@ func (v *rawVerifier) run(ctx context.Context) error {
 func (v *rawVerifier) begin(ws *websocket.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.ws = ws
+	v.ws, v.last = ws, 0
 	v.calls, v.beats, v.changed = map[int64]chan<- heldAnswer{}, map[int64]time.Time{}, map[string]int64{}
 	v.forget()
 }
@@ -174,10 +175,10 @@ func (v *rawVerifier) read(ctx context.Context, ws *websocket.Conn) {
 			return
 		}
 		switch {
-		case m.Method == "/v1/verifier/changed" && !v.deaf:
+		case m.Method == "/v1/verifier/changed":
 			v.letGo(m.Params.Seq, m.Params.TokenIDs)
-			if ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"/v1/verifier/confirm","params":[%d]}`, m.Params.Seq)) != nil {
-				return
+			if !v.stubborn {
+				v.confirmAll(ctx)
 			}
 		case m.ID != nil && m.Error != nil:
 			m.Result.failed = fmt.Errorf("error %d", m.Error.Code)
@@ -188,9 +189,27 @@ func (v *rawVerifier) read(ctx context.Context, ws *websocket.Conn) {
 	}
 }
 
+// told returns the number of the last notification.
+func (v *rawVerifier) told() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last
+}
+
+// confirmAll confirms what it has let go of.
+func (v *rawVerifier) confirmAll(ctx context.Context) {
+	v.mu.Lock()
+	ws, seq := v.ws, v.last
+	v.mu.Unlock()
+	if ws != nil { // and if it cannot be written, the connection is at its end
+		ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"/v1/verifier/confirm","params":[%d]}`, seq))
+	}
+}
+
 func (v *rawVerifier) letGo(seq int64, tokenIDs []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.last = seq
 	for _, id := range tokenIDs {
 		v.changed[id] = seq
 	}
