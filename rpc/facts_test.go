@@ -528,3 +528,24 @@ func TestReleaseAmongOtherCalls(t *testing.T) {
 		call.want("1=1+0")
 	})
 }
+
+// TestLendingWhatHasChanged: between the look at what a node knows of a token and the moment at which a verifier holds it,
+// the token may change; the more so where the node has kept it no longer. Then nobody holds it.
+func TestLendingWhatHasChanged(t *testing.T) {
+	inLabOf(t, 1, func(t *testing.T, l *lab) {
+		v := l.verifier(60)
+		for name, between := range map[string]func(token){
+			"changed":                   func(t token) { l.switches(t.secret, false) },
+			"evicted, and changed":      func(t token) { l.ask(l.good()); l.switches(t.secret, false) },
+			"changed, and changed back": func(t token) { l.switches(t.secret, false); l.switches(t.secret, true); l.ask(t) },
+		} {
+			token := l.good()
+			fact := l.ask(token)
+			between(token)
+			if _, held := l.s.hub.lend(l.leaseOf(v), fact); held {
+				t.Errorf("%s: it is held", name)
+			}
+		}
+		v.want("")
+	})
+}

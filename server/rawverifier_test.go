@@ -38,6 +38,7 @@ type heldAnswer struct {
 	TokenID     string   `json:"tokenId"`
 	Permissions []string `json:"permissions"`
 	ExpiresInMs *int64   `json:"expiresInMs"`
+	AllowedIPs  []string `json:"allowedIps"`
 	Held        bool     `json:"held"`
 	Seq         int64    `json:"seq"`
 
