@@ -68,11 +68,12 @@ func (k *kept) surplus(size int) *fact {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for len(k.ring) > size {
-		k.hand %= len(k.ring)
-		if fact := k.ring[k.hand]; !fact.place.used.Swap(false) {
+		k.hand %= len(k.ring) - 1 // the last is what has just come
+		fact := k.ring[k.hand]
+		k.hand++ // in any case: what takes the place of what makes way has its turn when all others have had theirs
+		if !fact.place.used.Swap(false) {
 			return fact
 		}
-		k.hand++
 	}
 	return nil
 }
