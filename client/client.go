@@ -112,7 +112,7 @@ func endpoint(text string) (*url.URL, error) {
 	switch u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1); u.Scheme {
 	case "ws", "wss":
 	default:
-		return nil, errors.New("tokenwire: the URL begins with wss:, ws:, https: or http:")
+		return nil, errors.New("tokenwire: the URL begins with wss, ws, https or http")
 	}
 	u.Fragment = ""
 	return u, nil

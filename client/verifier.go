@@ -96,7 +96,6 @@ type Verifier struct {
 	closed   bool
 	previous *session // ended, with what may be answered stale; or nil
 	flights  map[digest]*flight
-	flying   int
 	sends    uint64 // requests to verify, counted as they are sent
 	uses     map[string]use
 	stats    Stats
