@@ -22,12 +22,12 @@ import (
 
 // Bounds of HTTP.
 const (
-	headerTimeout = 10 * time.Second // for a request's header: a handshake is not left half open
-	bodyTimeout   = 30 * time.Second // for a request with its body
-	answerTimeout = 60 * time.Second // for the answer to be taken
-	idleTimeout   = 2 * time.Minute  // between requests
-	maxHeader     = 16 << 10         // bytes
-	stopTimeout   = 10 * time.Second // for what is under way when the server stops
+	headerTimeout = 10 * time.Second                               // for a request's header: a handshake is not left half open
+	bodyTimeout   = 30 * time.Second                               // for a request with its body
+	answerTimeout = bodyTimeout + rpc.LongestCall + 15*time.Second // from the header on: for the answer to be made, and taken
+	idleTimeout   = 2 * time.Minute                                // between requests
+	maxHeader     = 16 << 10                                       // bytes
+	stopTimeout   = 10 * time.Second                               // for what is under way when the server stops
 )
 
 // Config is what a server is made of.
