@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -70,26 +69,8 @@ func TestVerificationsWriteNothing(t *testing.T) {
 	modelstest.Each(t, func(t *testing.T, databaseURL string) {
 		i := start(t, databaseURL)
 		id, token := i.make(`{}`)
-		v := newRawVerifier(i.url, i.session, time.Minute)
-		v.stubborn = true
-		ctx, stop := context.WithCancel(context.Background())
-		var running sync.WaitGroup
-		running.Go(func() {
-			if err := v.run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-		defer running.Wait()
-		defer stop()
-		until(t, patience, "the verifier to hold the token", func() bool {
-			answer, err := v.verify(ctx, token)
-			return err == nil && answer.Held
-		})
-		revoked := make(chan string, 1)
-		go func() {
-			status, answer := i.post("/api/v1/api-tokens/set-enabled", i.session, fmt.Sprintf("[%q,false]", id))
-			revoked <- fmt.Sprint(status, " ", answer)
-		}()
+		v := i.holding(t, time.Minute, true, token)
+		revoked := i.revoke(id)
 		until(t, patience, "the verifier to be told", func() bool { return v.told() > 0 })
 		doors := i.verifyDoors(i.caller())
 		cold := map[string]string{}
@@ -109,10 +90,8 @@ func TestVerificationsWriteNothing(t *testing.T) {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
-		v.confirmAll(ctx)
-		if got := <-revoked; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"verifiers":1,"confirmed":1,"expired":0`) {
-			t.Error(got)
-		}
+		v.confirmAll(t.Context())
+		wantReceipt(t, <-revoked, 1, 0)
 		if took := time.Since(begun); took > patience/2 { // a change waits for as long as SQLite's own patience
 			t.Error("it took", took)
 		}
