@@ -513,7 +513,9 @@ func TestReleaseAmongOtherCalls(t *testing.T) {
 			defer close(released)
 			l.s.hub.vacate(lease, false)
 		}()
-		eventually(t, "it does not wait", func() bool { return waiting("(*hub).vacate") == 1 })
+		for waiting("(*hub).vacate") == 0 { // the bubble's clock stands still meanwhile: nobody waits for time
+			runtime.Gosched()
+		}
 		lease.beat(time.Minute)
 		if _, ok := lease.take(f, token.id); !ok {
 			t.Fatal("it holds nothing")

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -177,6 +178,23 @@ func TestReceiptCounts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReceiptOfWhoConfirmsAtOnce: a verifier that has confirmed before anybody waits for it counts all the same.
+func TestReceiptOfWhoConfirmsAtOnce(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		token := l.good()
+		lease := l.leaseOf(l.verifier(60, token))
+		by := l.by()
+		c := &Call{caller: newCaller(l.Identity), changeID: by.ChangeID}
+		_, receipt, err := settled(t.Context(), l.s, c, &subject{l.UserID, token.id}, func() (Empty, error) {
+			_, err := l.store.SetTokenEnabled(t.Context(), by, token.id, false, models.ChangeOptions{})
+			return Empty{}, errors.Join(err, lease.confirm(1))
+		})
+		if got := receipt.short(); got != "1=1+0" || err != nil {
+			t.Error(got, err)
+		}
+	})
 }
 
 // TestReceiptOnTheSameConnection: the caller may be a verifier himself, and hears what he must let go of before the answer
