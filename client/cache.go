@@ -15,38 +15,34 @@ type entry struct {
 	until    time.Duration // the token's end, on the verifier's clock
 	place    int           // in the ring
 	used     atomic.Bool   // since the hand last came by
-
-	_       [cacheLine]byte // what each use writes is apart from what it reads, as other cores do so too
-	allowed atomic.Int64    // uses since they were last taken; far below zero once the entry is out
-	denied  atomic.Int64
+	tallies  atomic.Pointer[[maxTallies]tally]
+	tally    tally // what of it is not in tallies, which only a token much in use has
 }
-
-// cacheLine is how many bytes cores take from each other at once.
-const cacheLine = 64
 
 // never is the end of what has none.
 const never time.Duration = math.MaxInt64
 
-// count counts a use, and reports false where the entry is out and its counts were taken.
-func (e *entry) count(allowed bool) bool {
-	if allowed {
-		return e.allowed.Add(1) > 0
-	}
-	return e.denied.Add(1) > 0
-}
-
-// take returns the uses since the last time.
-func (e *entry) take() use {
-	if e.allowed.Load() == 0 && e.denied.Load() == 0 { // most have none, and need no write
-		return use{}
-	}
-	return use{e.allowed.Swap(0), e.denied.Swap(0)}
-}
-
-// seal returns the uses since the last time, and makes whoever comes too late to be among them see that. Once it is sealed
-// there are none any more.
+// seal returns the uses since the last time, and has whoever comes too late to be among them see that. Once it is sealed there
+// are none any more. It is called with Verifier.mu held.
 func (e *entry) seal() use {
-	return use{max(0, e.allowed.Swap(math.MinInt64)), max(0, e.denied.Swap(math.MinInt64))}
+	sum := e.tally.seal()
+	if many := e.tallies.Load(); many != nil {
+		for i := range many {
+			sum = sum.plus(many[i].seal())
+		}
+	}
+	return sum
+}
+
+// take returns the uses since the last time. It is called with Verifier.mu held.
+func (e *entry) take() use {
+	sum := e.tally.take()
+	if many := e.tallies.Load(); many != nil {
+		for i := range many {
+			sum = sum.plus(many[i].take())
+		}
+	}
+	return sum
 }
 
 // cache holds entries, at most size of them. Any goroutine may get; all else is guarded by Verifier.mu.

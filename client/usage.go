@@ -16,13 +16,20 @@ const (
 	maxUses       = 100_000 // tokens whose uses wait to be reported
 )
 
-// use is how often a token was let in, and how often not.
-type use struct{ allowed, denied int64 }
-
-// count counts a use of a token that is good.
+// count counts a use of a token that is good: in its entry, or for itself where that is out or never was.
 func (v *Verifier) count(d Decision, allowed bool) {
-	if d.entry != nil && d.entry.count(allowed) {
-		return
+	if e := d.entry; e != nil {
+		t := &e.tally
+		if many := e.tallies.Load(); many != nil {
+			t = &many[v.places.mine()]
+		}
+		n := t.add(allowed)
+		if n == manyUses {
+			v.spread(e)
+		}
+		if n > 0 {
+			return
+		}
 	}
 	u := use{allowed: 1}
 	if !allowed {
@@ -36,17 +43,26 @@ func (v *Verifier) count(d Decision, allowed bool) {
 	}
 }
 
+// spread has the uses of an entry counted in many places, unless it is out.
+func (v *Verifier) spread(e *entry) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if e.tallies.Load() == nil && e.tally.allowed.Load() >= 0 {
+		e.tallies.Store(new([maxTallies]tally))
+	}
+}
+
 // add keeps uses until they are reported. It is called with mu held.
 func (v *Verifier) add(tokenID string, u use) {
 	if u == (use{}) {
 		return
 	}
-	known, ok := v.uses[tokenID]
-	if !ok && len(v.uses) >= maxUses {
+	known, isKnown := v.uses[tokenID]
+	if !isKnown && len(v.uses) >= maxUses {
 		v.stats.LostUses += u.allowed + u.denied
 		return
 	}
-	v.uses[tokenID] = use{known.allowed + u.allowed, known.denied + u.denied}
+	v.uses[tokenID] = known.plus(u)
 }
 
 // settle takes the uses of an entry that is out. It is called with mu held.

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,4 +186,78 @@ func TestCloseVerifier(t *testing.T) {
 		}
 		refused(t, v, token)
 	})
+}
+
+// The uses of a token much in use are counted in many places, and none is lost on the way there or when its entry goes.
+func TestManyUses(t *testing.T) {
+	const users, each = 4, manyUses
+	s := newStage(t)
+	v := s.verifier(VerifierOptions{Lease: time.Minute})
+	token := s.mint("t1", nil)
+	var work sync.WaitGroup
+	for range users {
+		work.Go(func() {
+			for n := range each {
+				d, err := v.verify(context.Background(), token)
+				if err != nil || !d.Active {
+					t.Errorf("%+v, %v", d, err)
+					return
+				}
+				v.count(d, n%10 != 0)
+			}
+		})
+	}
+	work.Wait()
+	e := v.held(digestOf(token))
+	if e == nil || e.tallies.Load() == nil {
+		t.Fatalf("it is not much in use: %+v", v.Stats())
+	}
+	if stats := v.Stats(); stats.Hits >= users*each || stats.Hits < users*each-stats.Misses {
+		t.Errorf("%+v", stats)
+	}
+	v.mu.Lock()
+	v.session.Load().cache.remove(e)
+	before := v.uses["t1"]
+	v.mu.Unlock()
+	if before != (use{users * each * 9 / 10, users * each / 10}) {
+		t.Errorf("%+v", before)
+	}
+	for range maxTallies { // too late, wherever they are counted
+		v.count(e.decision, true)
+	}
+	v.mu.Lock()
+	after := v.uses["t1"]
+	v.mu.Unlock()
+	if after != before.plus(use{allowed: maxTallies}) || e.seal() != (use{}) {
+		t.Errorf("%+v after %+v", after, before)
+	}
+	e.tallies.Store(nil)
+	if v.spread(e); e.tallies.Load() != nil {
+		t.Error("an entry that is out gets places to count in")
+	}
+}
+
+// Close waits a little for a server that is away, if there is something to report to it.
+func TestCloseWhileAway(t *testing.T) {
+	for _, away := range []time.Duration{time.Second / 2, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t)
+			v := s.verifier(VerifierOptions{})
+			verdict(t, v, s.mint("t1", nil))
+			s.refuse(http.StatusServiceUnavailable)
+			s.last().cut()
+			time.AfterFunc(away, func() { s.refuse(0) })
+			began := time.Now()
+			if err := v.Close(); err != nil {
+				t.Error(err)
+			}
+			want := use{1, 0}
+			if away > closeTimeout {
+				want = use{}
+			}
+			if waited := time.Since(began); waited > closeTimeout || s.reports()["t1"] != want || v.Stats().LostUses != 1-want.allowed {
+				t.Errorf("away for %v: after %v reported are %v, %+v", away, waited, s.reports(), v.Stats())
+			}
+		})
+	}
 }

@@ -91,6 +91,7 @@ type Verifier struct {
 	first chan error    // has room for one: how the first beat went
 
 	malformed atomic.Int64
+	places    *places
 
 	mu       sync.Mutex
 	closed   bool
@@ -104,7 +105,7 @@ type Verifier struct {
 // Stats are counts since NewVerifier, and what is held now.
 type Stats struct {
 	Hits        int64 // answered from memory
-	Misses      int64 // not answered from memory
+	Misses      int64 // not in memory when they came
 	Asked       int64 // requests to verify that were sent
 	Malformed   int64 // texts that cannot be tokens, for which nobody was asked
 	Unavailable int64 // misses for which there was no answer
@@ -124,6 +125,7 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 	}
 	v := &Verifier{
 		options: o, done: make(chan struct{}), first: make(chan error, 1), flights: map[digest]*flight{}, uses: map[string]use{},
+		places: newPlaces(),
 	}
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	var err error
