@@ -551,3 +551,18 @@ func TestLendingWhatHasChanged(t *testing.T) {
 		v.want("")
 	})
 }
+
+// TestNumberOfWhatIsHeld: what is given to hold says up to which notification it is true, and no more.
+func TestNumberOfWhatIsHeld(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		first, second := l.good(), l.good()
+		v := l.verifier(60, first) // beat and verify
+		l.post(setEnabled, "[%q,false]", first.id).want("waits")
+		v.want("changed 1")
+		v.hold(second)
+		if got := v.member("seq"); got != "[0 0 1 1]" {
+			t.Error("the numbers are", got)
+		}
+		v.confirm(1)
+	})
+}

@@ -279,6 +279,7 @@ func TestReceiptOfARepeatedCall(t *testing.T) {
 		method, params, told string
 	}{
 		"set-enabled":        {setEnabled, `["TOKEN",false]`, "1=1+0"},
+		"a seen version":     {setEnabled, `["TOKEN",false,{"version":1}]`, "error 409"},
 		"set-permissions":    {"/v1/api-tokens/set-permissions", `["TOKEN",{}]`, "1=1+0"},
 		"update-permissions": {"/v1/api-tokens/update-permissions", `["TOKEN",{"tokens:manage":false}]`, "1=1+0"},
 		"update":             {"/v1/api-tokens/update", `["TOKEN",{"name":"y"}]`, "1=1+0"},
