@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/tokenwire/tokenwire/client"
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
 )
@@ -26,6 +27,9 @@ type revoking struct {
 	owners    []person
 	service   string // the credential of who verifies
 	verifiers []*rawVerifier
+	clients   []*client.Verifier
+	wires     wires // of the clients
+	doors     []door
 	http      *http.Client
 
 	mu    sync.Mutex
@@ -82,8 +86,14 @@ func newRevoking(i *instance) *revoking {
 		r.renew(n)
 	}
 	for range 3 {
-		r.verifiers = append(r.verifiers, newRawVerifier(i.url, r.service, time.Second))
+		v := newRawVerifier(i.url, r.service, time.Second)
+		r.verifiers, r.doors = append(r.verifiers, v), append(r.doors, byVerifier(v))
 	}
+	for range 2 {
+		v := r.goVerifier(context.Background())
+		r.clients, r.doors = append(r.clients, v), append(r.doors, byClient(v))
+	}
+	r.doors = append(r.doors, r.byCall, r.byIntrospection, r.byProxy)
 	return r
 }
 
@@ -142,28 +152,14 @@ func (r *revoking) slot(n int) slot {
 	return r.slots[n]
 }
 
-// verify verifies a token, through one of the verifiers or another door.
+// verify verifies a token through one of the doors.
 func (r *revoking) verify(ctx context.Context, random *rand.Rand) {
 	token := r.slot(random.IntN(len(r.slots))).secret
 	began := r.now()
-	var said heldAnswer
-	var err error
-	if n := random.IntN(len(r.verifiers) + 1); n < len(r.verifiers) {
-		said, err = r.verifiers[n].verify(ctx, token)
-	} else {
-		var status int
-		var answer []byte
-		status, answer, err = r.call(ctx, r.service, "/v1/verifier/verify", fmt.Sprintf("[%q]", token))
-		if err == nil && status != 200 {
-			err = fmt.Errorf("%d %s", status, answer)
-		}
-		if err == nil {
-			err = json.Unmarshal(answer, &said)
-		}
-	}
+	said, err := r.doors[random.IntN(len(r.doors))](ctx, token)
 	if err == nil {
-		r.verified(token, began, sight{said.Active, scopesOf(said.Permissions)})
-	} else if ctx.Err() == nil && !errors.Is(err, errNotConnected) && strings.Contains(err.Error(), "error") {
+		r.verified(token, began, said)
+	} else if ctx.Err() == nil && !errors.Is(err, errAway) {
 		r.t.Errorf("a verification failed: %v", err)
 	}
 }
@@ -280,10 +276,13 @@ func (r *revoking) run(ctx context.Context, operations int) {
 	}
 	repeat(300*time.Millisecond, func(random *rand.Rand) { r.changeUser(ctx, random) })
 	repeat(300*time.Millisecond, func(random *rand.Rand) {
-		if v := r.verifiers[random.IntN(len(r.verifiers))]; random.IntN(2) == 0 {
+		switch v := r.verifiers[random.IntN(len(r.verifiers))]; random.IntN(3) {
+		case 0:
 			v.cut()
-		} else {
+		case 1:
 			v.release(ctx)
+		case 2:
+			r.wires.cut()
 		}
 	})
 	for total, changes := 0, 0; total < operations || changes < operations/50; total, changes, _, _ = r.size("") {
@@ -299,6 +298,9 @@ func (r *revoking) run(ctx context.Context, operations int) {
 	own := 0
 	for _, v := range r.verifiers {
 		own += v.fromOwn
+	}
+	for _, v := range r.clients {
+		own += int(v.Stats().Hits)
 	}
 	total, changes, _, _ := r.size("")
 	r.t.Logf("%d operations, %d of them changes of %d tokens, %d answered from what verifiers held", total, changes, len(r.tokens), own)
