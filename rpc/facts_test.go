@@ -566,3 +566,34 @@ func TestNumberOfWhatIsHeld(t *testing.T) {
 		v.confirm(1)
 	})
 }
+
+// TestFullLease: a verifier that holds as many tokens as it may is told of one that it does not hold any more, and nobody
+// waits for it because of that one.
+func TestFullLease(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		all := []token{l.good(), l.good(), l.good()}
+		v := l.verifier(60, all[:2]...)
+		l.leaseOf(v).room = 2
+		v.verify(all[2])
+		v.want(fmt.Sprintf("changed 1, %d held", v.calls))
+		if watches, _ := l.watched(); watches != 3 { // the node itself knows all
+			t.Error("watched are", watches)
+		}
+		waiting := 0
+		for _, token := range all {
+			call := l.post(setEnabled, "[%q,false]", token.id)
+			synctest.Wait()
+			select {
+			case <-call.done:
+			default:
+				waiting++
+				v.want(fmt.Sprint("changed ", 1+waiting))
+				v.confirm(1 + waiting)
+				call.want("1=1+0")
+			}
+		}
+		if waiting != 2 {
+			t.Errorf("it holds %d tokens", waiting)
+		}
+	})
+}

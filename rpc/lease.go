@@ -14,14 +14,15 @@ const (
 	minLease     = time.Second
 	defaultLease = 5 * time.Second
 	maxLease     = time.Minute
-	maxHeld      = 100_000 // tokens of one lease: what is asked beyond is answered and not held
+	maxHeld      = 100_000 // tokens of one lease: one of them makes way for what is asked beyond
 	changedChunk = 1000    // token ids in one notification: 23 KiB
 )
 
 // lease is a verifier's: how long it may answer from what it holds. Its connection has it from the first beat on, and it
 // outlives the connection, since the verifier may not know yet that it is cut off.
 type lease struct {
-	out *outbox
+	out  *outbox
+	room int // tokens that it may hold
 
 	mu          sync.Mutex // after feed.mu, before outbox.mu
 	length      time.Duration
@@ -45,8 +46,8 @@ type changedParams struct {
 	TokenIDs []string `json:"tokenIds" doc:"the tokens of which nothing that is held is sure to be so any more"`
 }
 
-// push tells the verifier that nothing it holds of some tokens is sure to be so any more. A revocation waits for it if its
-// lease has not run out. It is called with the feed.mu of these tokens held.
+// push tells the verifier that nothing it holds of some tokens is sure to be so any more. A revocation, if there is one, waits
+// for it if its lease has not run out. It is called with the feed.mu of these tokens held.
 func (l *lease) push(tokenIDs []string, r *revocation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,7 +62,7 @@ func (l *lease) push(tokenIDs []string, r *revocation) {
 	for len(l.unconfirmed) > 0 && l.unconfirmed[0].revocation.isDone() { // it waits no longer
 		l.unconfirmed = l.unconfirmed[1:]
 	}
-	if l.until.After(time.Now()) {
+	if r != nil && l.until.After(time.Now()) {
 		l.unconfirmed = append(l.unconfirmed, unconfirmed{l.seq, r})
 		r.await(l, l.seq, l.until)
 	}
@@ -103,7 +104,7 @@ func (l *lease) confirm(seq int64) error {
 func (l *lease) take(f *feed, tokenID string) (seq int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over || !l.until.After(time.Now()) || len(l.holds) >= maxHeld {
+	if l.over || !l.until.After(time.Now()) || len(l.holds) >= l.room {
 		return l.seq, false
 	}
 	l.holds[tokenID] = f
@@ -130,6 +131,7 @@ func (h *hub) lend(l *lease, fact *fact) (seq int64, held bool) {
 	if l == nil || fact.feed == nil || fact.RateLimit != nil { // who counts must be asked each time
 		return 0, false
 	}
+	h.makeRoom(l)
 	f := fact.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,6 +142,35 @@ func (h *hub) lend(l *lease, fact *fact) (seq int64, held bool) {
 		h.watched(f, fact.TokenID).leases[l] = struct{}{}
 	}
 	return seq, held
+}
+
+// makeRoom takes one token back from a verifier that holds as many as it may: it may well have forgotten that one itself, which
+// nobody here is told of.
+func (h *hub) makeRoom(l *lease) {
+	id, f := l.surplus()
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w := f.watches[id]; w != nil && l.has(id) {
+		l.push([]string{id}, nil)
+		delete(w.leases, l)
+		h.unwatch(f, id)
+	}
+}
+
+// surplus returns some token that is held, and where it is watched, if there is no room for another one.
+func (l *lease) surplus() (tokenID string, f *feed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.holds) < l.room {
+		return "", nil
+	}
+	for id, f := range l.holds {
+		return id, f
+	}
+	return "", nil
 }
 
 // vacate ends what is held under a lease. Of what it was told of before, nobody waits for a verifier that has let go of
@@ -254,7 +285,7 @@ func (c *Conn) leased() *lease {
 	defer c.mu.Unlock()
 	l := c.lease.Load()
 	if l == nil {
-		l = &lease{out: &c.out, holds: map[string]*feed{}}
+		l = &lease{out: &c.out, room: maxHeld, holds: map[string]*feed{}}
 		c.lease.Store(l)
 	}
 	return l
