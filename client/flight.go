@@ -179,7 +179,6 @@ func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a 
 			v.stats.Evicted++
 		}
 		s.cache.put(e)
-		s.taken++
 		f.kept = true
 	}
 	return true

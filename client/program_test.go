@@ -293,25 +293,3 @@ func TestUsesAreReported(t *testing.T) {
 		i.set(t, created, false, 0)
 	})
 }
-
-// A verifier that begins anew is told as before.
-func TestStartOverWithServer(t *testing.T) {
-	i := install(t, modelstest.SQLite(t), VerifierOptions{Lease: shortLease, taken: 1})
-	created := i.create(t, "ci", TokenOptions{})
-	for range 3 {
-		i.held(t, created)
-		for deadline := time.Now().Add(patience); i.v.held(digestOf(created.Secret.Reveal())) != nil; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("it never begins anew")
-			}
-		}
-	}
-	i.v.mu.Lock()
-	i.v.options.taken = maxTaken
-	i.v.mu.Unlock()
-	i.held(t, created)
-	i.set(t, created, false, 1)
-	if verdict(t, i.v, created.Secret.Reveal()).Active {
-		t.Error("active, and was disabled")
-	}
-}

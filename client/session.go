@@ -27,8 +27,6 @@ const (
 	beatPatience = 5 * time.Second
 	// maxAsks is how many requests to verify are under way: of the places of a connection some are left for beats and reports.
 	maxAsks = maxUnderWay - 4
-	// maxTaken is how many answers are kept over one lease, a little below the 100,000 tokens that the server holds for it.
-	maxTaken = 95_000
 	// maxChanged is how many tokens that changed while requests are under way are remembered each for itself.
 	maxChanged = 10_000
 )
@@ -42,7 +40,6 @@ type session struct {
 
 	// Guarded by Verifier.mu:
 
-	taken   int               // answers that were kept
 	leased  time.Duration     // the end of the lease, also after that of the connection; 0 if there never was one
 	seq     uint64            // of the last changed that was dealt with
 	asking  int               // requests to verify that are under way, up to where their answers are in the cache
@@ -57,16 +54,10 @@ func (v *Verifier) connected(k *conn) {
 	if v.closed {
 		return
 	}
-	s := v.newSession(k, 0)
-	v.work.Go(func() { v.beats(s) })
-}
-
-// newSession is called with mu held.
-func (v *Verifier) newSession(k *conn, seq uint64) *session {
-	s := &session{conn: k, places: make(chan struct{}, maxAsks), changed: map[string]uint64{}, seq: seq}
+	s := &session{conn: k, places: make(chan struct{}, maxAsks), changed: map[string]uint64{}}
 	s.cache = newCache(v.options.Size, v.settle)
 	v.session.Store(s)
-	return s
+	v.work.Go(func() { v.beats(s) })
 }
 
 // disconnected ends the session: from now on nothing is answered from it.
@@ -76,36 +67,6 @@ func (v *Verifier) disconnected(k *conn) {
 	if s := v.session.Load(); s != nil && s.conn == k {
 		v.endSession(s)
 	}
-}
-
-// startOver lets go of everything and begins another session over the same connection, when so much was taken that the server
-// soon holds no more for it: of what made way here the server does not know. It returns nil where that is not due.
-func (v *Verifier) startOver(s *session) *session {
-	v.mu.Lock()
-	due := s.taken >= v.options.taken && v.session.Load() == s
-	if due {
-		s.until.Store(0) // what is kept from here on is never answered from
-		s.leased = 0
-		for _, e := range s.cache.ring {
-			v.settle(e)
-		}
-	}
-	v.mu.Unlock()
-	if !due {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(v.ctx, beatPatience)
-	defer cancel()
-	if _, err := s.conn.call(ctx, methodRelease, nil); err != nil {
-		s.conn.abort()
-		return nil
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.session.Load() != s { // its connection has ended meanwhile
-		return nil
-	}
-	return v.newSession(s.conn, s.seq)
 }
 
 // endSession is called with mu held.
@@ -221,9 +182,6 @@ func (v *Verifier) beats(s *session) {
 		case <-v.ctx.Done():
 			pause.Stop()
 			return
-		}
-		if next := v.startOver(s); next != nil {
-			s = next
 		}
 	}
 }

@@ -44,7 +44,6 @@ type VerifierOptions struct {
 	Log        *slog.Logger // of connections and leases; nothing by default
 
 	clock func() time.Duration // monotonic, from any beginning; for tests
-	taken int                  // maxTaken; for tests
 }
 
 func (o *VerifierOptions) check() error {
@@ -63,9 +62,6 @@ func (o *VerifierOptions) check() error {
 	if o.clock == nil {
 		begin := time.Now() // with a monotonic reading, and time.Since looks at nothing else
 		o.clock = func() time.Duration { return time.Since(begin) }
-	}
-	if o.taken == 0 {
-		o.taken = maxTaken
 	}
 	switch {
 	case o.Lease < minLease || o.Lease > maxLease:
