@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -17,10 +21,12 @@ import (
 type rawVerifier struct {
 	base, credential string
 	lease            time.Duration
-	stubborn         bool // it does not confirm by itself
+	stubborn         bool          // it does not confirm by itself
+	slow             time.Duration // up to so long it takes for a message to come
 
 	mu      sync.Mutex
 	ws      *websocket.Conn
+	wire    *lossyConn                  // beneath it
 	era     int                         // counts leases: what was asked under one is not kept under the next
 	calls   map[int64]chan<- heldAnswer // under way on this connection
 	beats   map[int64]time.Time         // when they were sent
@@ -56,14 +62,15 @@ var errNotConnected = errors.New("not connected")
 // run keeps the verifier connected until ctx ends.
 func (v *rawVerifier) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		ws, err := connect(ctx, v.base, v.credential, "", nil)
+		wire, client := lossyClient()
+		ws, err := connect(ctx, v.base, v.credential, "", client)
 		if err != nil {
 			if ctx.Err() == nil {
 				return err
 			}
 			break
 		}
-		v.begin(ws)
+		v.begin(ws, *wire)
 		beating, stop := context.WithCancel(ctx)
 		var beats sync.WaitGroup
 		beats.Go(func() { v.keepBeating(beating, ws) })
@@ -76,10 +83,10 @@ func (v *rawVerifier) run(ctx context.Context) error {
 }
 
 // begin begins a connection: with no lease, and nothing held.
-func (v *rawVerifier) begin(ws *websocket.Conn) {
+func (v *rawVerifier) begin(ws *websocket.Conn, wire *lossyConn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.ws, v.last = ws, 0
+	v.ws, v.wire, v.last = ws, wire, 0
 	v.calls, v.beats, v.changed = map[int64]chan<- heldAnswer{}, map[int64]time.Time{}, map[string]int64{}
 	v.forget()
 }
@@ -110,6 +117,15 @@ func (v *rawVerifier) cut() {
 	if v.ws != nil {
 		v.forget()
 		v.ws.CloseNow()
+	}
+}
+
+// lose cuts the connection for the server only. The verifier hears nothing more, and notices when its lease has run out.
+func (v *rawVerifier) lose() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ws != nil {
+		v.wire.lose(v.lease)
 	}
 }
 
@@ -159,6 +175,9 @@ func (v *rawVerifier) read(ctx context.Context, ws *websocket.Conn) {
 		_, b, err := ws.Read(ctx)
 		if err != nil {
 			return
+		}
+		if v.slow > 0 {
+			time.Sleep(rand.N(v.slow))
 		}
 		var m struct {
 			ID     *int64     `json:"id"`
@@ -288,4 +307,43 @@ func (v *rawVerifier) keep(era int, token string, answer heldAnswer, sent time.T
 	}
 	v.held[token] = answer
 	return true
+}
+
+// lossyConn is a connection that can get lost at its other end.
+type lossyConn struct {
+	net.Conn
+	lost atomic.Pointer[time.Time] // when this end notices; nil for what is not lost
+}
+
+// lossyClient returns a client, and where the last connection is that it has made.
+func lossyClient() (**lossyConn, *http.Client) {
+	wire := new(*lossyConn)
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		*wire = &lossyConn{Conn: c}
+		return *wire, err
+	}
+	return wire, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+}
+
+func (c *lossyConn) lose(noticed time.Duration) {
+	at := time.Now().Add(noticed)
+	c.lost.Store(&at)
+	c.Conn.Close()
+}
+
+func (c *lossyConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if at := c.lost.Load(); at != nil && err != nil {
+		time.Sleep(time.Until(*at))
+	}
+	return n, err
+}
+
+func (c *lossyConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if c.lost.Load() != nil {
+		return len(b), nil
+	}
+	return n, err
 }

@@ -53,6 +53,12 @@ func startWith(t testing.TB, url string, options models.Options, origins []strin
 // startConfigured runs a server with a configuration that lacks what it is made of.
 func startConfigured(t testing.TB, url string, options models.Options, c server.Config) *instance {
 	t.Helper()
+	return startKeeping(t, url, options, c, rpc.DefaultFacts)
+}
+
+// startKeeping is the same with room for so many tokens' facts.
+func startKeeping(t testing.TB, url string, options models.Options, c server.Config, facts int) *instance {
+	t.Helper()
 	if options.Key.File == "" {
 		options.Key.File = filepath.Join(t.TempDir(), "key")
 	}
@@ -64,7 +70,7 @@ func startConfigured(t testing.TB, url string, options models.Options, c server.
 		t.Fatal(err)
 	}
 	c.Store, c.Files, c.Log, c.Metrics = store, web.Files, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry()
-	c.Service = rpc.NewService(store, rpc.Options{Log: c.Log, Metrics: c.Metrics, Version: "test"})
+	c.Service = rpc.NewService(store, rpc.Options{Log: c.Log, Metrics: c.Metrics, Version: "test", Facts: facts})
 	s, err := server.New(c)
 	if err != nil {
 		t.Fatal(err)
