@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenwire/tokenwire/models"
 )
@@ -53,11 +55,13 @@ func sqliteBreakages(t *testing.T, databaseURL string) []breakage {
 	return all
 }
 
-// mysqlProxy is between a store and its MySQL server, and cuts a connection at one statement of a change.
+// mysqlProxy is between a store and its MySQL server. It cuts a connection at one statement of a change, or has answers take
+// their time.
 type mysqlProxy struct {
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
+	late     time.Duration // up to so much answers come later
 
 	mu         sync.Mutex
 	armed      bool
@@ -68,7 +72,7 @@ type mysqlProxy struct {
 }
 
 // newMySQLProxy returns a proxy and the URL of the database behind it.
-func newMySQLProxy(t *testing.T, databaseURL string) (*mysqlProxy, string) {
+func newMySQLProxy(t *testing.T, databaseURL string, late time.Duration) (*mysqlProxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -78,7 +82,7 @@ func newMySQLProxy(t *testing.T, databaseURL string) (*mysqlProxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &mysqlProxy{target: u.Host, listener: listener, conns: map[net.Conn]bool{}}
+	p := &mysqlProxy{target: u.Host, listener: listener, late: late, conns: map[net.Conn]bool{}}
 	p.running.Go(p.serve)
 	t.Cleanup(func() {
 		listener.Close()
@@ -107,7 +111,7 @@ func (p *mysqlProxy) serve() {
 		p.mu.Lock()
 		p.conns[client], p.conns[server] = true, true
 		p.mu.Unlock()
-		muted := &mute{}
+		muted := &mute{late: p.late}
 		end := func() {
 			client.Close()
 			server.Close()
@@ -121,10 +125,11 @@ func (p *mysqlProxy) serve() {
 	}
 }
 
-// mute ends a connection with the next answer of the server.
+// mute has a connection's answers come late, and ends it with the next one.
 type mute struct {
-	mu sync.Mutex
-	on bool
+	late time.Duration
+	mu   sync.Mutex
+	on   bool
 }
 
 func (m *mute) set() {
@@ -140,6 +145,9 @@ func (m *mute) writer(w io.Writer) io.Writer {
 		m.mu.Unlock()
 		if on {
 			return 0, io.ErrClosedPipe
+		}
+		if m.late > 0 {
+			time.Sleep(rand.N(m.late))
 		}
 		return w.Write(b)
 	})

@@ -195,7 +195,7 @@ func TestFailedRevocations(t *testing.T) {
 	})
 	t.Run("mariadb", func(t *testing.T) {
 		direct := modelstest.MariaDB(t)
-		proxy, databaseURL := newMySQLProxy(t, direct)
+		proxy, databaseURL := newMySQLProxy(t, direct, 0)
 		f := newFailing(t, databaseURL, direct)
 		for _, call := range takings {
 			statements := 0
