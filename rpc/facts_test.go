@@ -567,8 +567,8 @@ func TestNumberOfWhatIsHeld(t *testing.T) {
 	})
 }
 
-// TestFullLease: a verifier that holds as many tokens as it may is told of one that it does not hold any more, and nobody
-// waits for it because of that one.
+// TestFullLease: a verifier that holds as many tokens as it may is told of one that it does not hold any more, and when it
+// has confirmed that, nobody waits for it because of that one.
 func TestFullLease(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		all := []token{l.good(), l.good(), l.good()}
@@ -579,6 +579,7 @@ func TestFullLease(t *testing.T) {
 		if watches, _ := l.watched(); watches != 3 { // the node itself knows all
 			t.Error("watched are", watches)
 		}
+		v.confirm(1)
 		waiting := 0
 		for _, token := range all {
 			call := l.post(setEnabled, "[%q,false]", token.id)
@@ -596,4 +597,30 @@ func TestFullLease(t *testing.T) {
 			t.Errorf("it holds %d tokens", waiting)
 		}
 	})
+}
+
+// TestFullLeaseUnconfirmed: a verifier that was told to let go of a token to make room, and has not said that it did, answers
+// from it perhaps. Whoever takes the token away waits for it.
+func TestFullLeaseUnconfirmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		then   func(v *peer)
+		result string
+	}{
+		"confirms":   {func(v *peer) { v.confirm(1) }, "1=1+0"},
+		"is cut off": {func(v *peer) { v.gone(); time.Sleep(time.Minute) }, "1=0+1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				first := l.good()
+				v := l.verifier(60, first)
+				l.leaseOf(v).room = 1
+				v.verify(l.good())
+				v.want(fmt.Sprintf("changed 1, %d held", v.calls))
+				call := l.post(setEnabled, "[%q,false]", first.id)
+				call.want("waits")
+				c.then(v)
+				call.want(c.result)
+			})
+		})
+	}
 }

@@ -46,8 +46,8 @@ type changedParams struct {
 	TokenIDs []string `json:"tokenIds" doc:"the tokens of which nothing that is held is sure to be so any more"`
 }
 
-// push tells the verifier that nothing it holds of some tokens is sure to be so any more. A revocation, if there is one, waits
-// for it if its lease has not run out. It is called with the feed.mu of these tokens held.
+// push tells the verifier that nothing it holds of some tokens is sure to be so any more. A revocation waits for it if its
+// lease has not run out. It is called with the feed.mu of these tokens held.
 func (l *lease) push(tokenIDs []string, r *revocation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *lease) push(tokenIDs []string, r *revocation) {
 	for len(l.unconfirmed) > 0 && l.unconfirmed[0].revocation.isDone() { // it waits no longer
 		l.unconfirmed = l.unconfirmed[1:]
 	}
-	if r != nil && l.until.After(time.Now()) {
+	if l.until.After(time.Now()) {
 		l.unconfirmed = append(l.unconfirmed, unconfirmed{l.seq, r})
 		r.await(l, l.seq, l.until)
 	}
@@ -145,7 +145,7 @@ func (h *hub) lend(l *lease, fact *fact) (seq int64, held bool) {
 }
 
 // makeRoom takes one token back from a verifier that holds as many as it may: it may well have forgotten that one itself, which
-// nobody here is told of.
+// nobody here is told of. Until it confirms that, whoever changes the token waits for it as before.
 func (h *hub) makeRoom(l *lease) {
 	id, f := l.surplus()
 	if f == nil {
@@ -154,7 +154,7 @@ func (h *hub) makeRoom(l *lease) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if w := f.watches[id]; w != nil && l.has(id) {
-		l.push([]string{id}, nil)
+		h.tell(f, id, "", map[*lease][]string{l: {id}})
 		delete(w.leases, l)
 		h.unwatch(f, id)
 	}
