@@ -99,4 +99,5 @@ func isClosed(err error) bool {
 // FormatError says, in words for people, how a value in JSON must be written.
 type FormatError string
 
+// Error returns the message.
 func (e FormatError) Error() string { return string(e) }

@@ -242,3 +242,6 @@ func appendError(b, id []byte, e *jsonrpc2.Error) []byte {
 }
 
 func clone(b []byte) []byte { return slices.Clone(b) }
+
+// buffers are for replies: nearly all of them are small.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}

@@ -11,7 +11,7 @@ import (
 // table returns every method. It is the one place that names them: calls are dispatched from it and the OpenRPC document
 // is made from it.
 func (s *Service) table() []*method {
-	return []*method{
+	return append(s.verifierMethods(), []*method{
 		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens),
 		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken).
 			or(CodeConflict, limitReached).or(CodeForbidden, beyondItself),
@@ -63,6 +63,13 @@ func (s *Service) table() []*method {
 		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions).or(CodeConflict, lastAdministrator),
 		define("/v1/users/update-permissions", administrator, "Sets the permissions that are given and leaves the rest.", s.updateUserPermissions).or(CodeConflict, lastAdministrator),
 
+		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),
+	}...)
+}
+
+// verifierMethods returns those of verifiers.
+func (s *Service) verifierMethods() []*method {
+	return []*method{
 		define("/v1/verifier/beat", verifier, "Renews the lease under which a verifier may answer from what it holds; the first one begins it. On a WebSocket only.", s.beat).
 			fromMemory().or(CodeForbidden, onlyConnection),
 		define("/v1/verifier/confirm", verifier, "Says that the verifier has let go of all that it was told of up to a number.", s.confirmChanged).
@@ -70,8 +77,6 @@ func (s *Service) table() []*method {
 		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory(),
 		define("/v1/verifier/report", verifier, "Counts what a verifier has answered for by itself.", s.reportUses),
 		s.defineVerify("/v1/verifier/verify", "Tells whether a token is good, whose it is, and what it may do."),
-
-		defineFast[jsontext.Value]("rpc.discover", anybody, "Returns the OpenRPC document of this service.", func(*Call) []byte { return s.openrpc }),
 	}
 }
 

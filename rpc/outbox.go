@@ -16,22 +16,6 @@ const (
 	keptBuffer       = 4 << 10 // bytes of a reply's buffer that is used again
 )
 
-// Close codes (RFC 6455, section 7.4, and from 4000 on our own).
-const (
-	CloseGoingAway  = 1001
-	CloseRestart    = 1012
-	CloseEnded      = 4401
-	CloseTooSlow    = 4008
-	CloseNotText    = 1003
-	CloseNotUTF8    = 1007
-	ClosePolicy     = 1008
-	CloseTooBig     = 1009
-	reasonTooSlow   = "reading too slowly; reconnect with since"
-	reasonEnded     = "the credential has ended; sign in again"
-	reasonResume    = "reconnect with since"
-	reasonGoingAway = "the server is going; reconnect with since"
-)
-
 // entry is something to write: a reply, a notification, or the close frame that ends it all.
 type entry struct {
 	data    []byte
@@ -412,6 +396,3 @@ func (o *outbox) close() {
 		o.changed.Wait()
 	}
 }
-
-// buffers are for replies: nearly all of them are small.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}

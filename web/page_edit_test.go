@@ -156,7 +156,7 @@ func TestEditTogether(t *testing.T) {
 		dialog := s.in("dialog", "Edit “shared”")
 		dialog.fill("textbox", "Good from", "10.0.0.0/8")
 		s.call("/v1/api-tokens/update", nil, made.ID, map[string]any{"name": "renamed"})
-		dialog.seeText("renamed from ⁨shared⁩ to ⁨renamed⁩.")
+		dialog.seeText("renamed from \u2068shared\u2069 to \u2068renamed\u2069.")
 		if got := dialog.value("textbox", "Name") + " " + dialog.value("textbox", "Good from"); got != "renamed 10.0.0.0/8" {
 			t.Errorf("the fields are %q", got)
 		}
