@@ -11,7 +11,7 @@ import (
 
 // Decision is what is known of a token. The zero value is of one that is no good.
 type Decision struct {
-	Active   bool // it is good; everything below is empty where it is not
+	Active   bool // it is good, from where From says; everything below is empty where it is not
 	Stale    bool // from before the server went away: only with Grace
 	TokenID  string
 	UserID   string

@@ -79,7 +79,7 @@ func pauseBefore(attempt int, err error) time.Duration {
 
 // finish says why nothing more can be called, and lets go of everything.
 func (c *Client) finish(why error) {
-	c.log.Info("tokenwire: ended", "cause", why)
+	c.log.Error("tokenwire: ended, and does not connect again", "cause", why)
 	c.set(func() {
 		c.over = why
 		for s := range c.streams {

@@ -148,7 +148,10 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 }
 
 // Verify says what is known of a token. An error is ErrUnavailable or a *RateLimited, and no answer. A Decision that is
-// Active counts as a use that was let in.
+// Active counts as a use that was let in. Verify does not know where the token comes from: ask Decision.From, as Require does.
+//
+// Where the Verifier's own credential has ended, every error is also an *EndedError (errors.As), and will be: the service must
+// be started again with another one.
 func (v *Verifier) Verify(ctx context.Context, token string) (Decision, error) {
 	d, err := v.verify(ctx, token)
 	if d.Active {

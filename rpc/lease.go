@@ -111,6 +111,13 @@ func (l *lease) take(f *feed, tokenID string) (seq int64, ok bool) {
 	return l.seq, true
 }
 
+// last returns the number of the last notification.
+func (l *lease) last() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seq
+}
+
 // has reports whether the verifier holds a token: after it has let go of everything, perhaps anew.
 func (l *lease) has(tokenID string) bool {
 	l.mu.Lock()
@@ -128,15 +135,18 @@ func (l *lease) ranOut(now time.Time) bool {
 // lend returns facts as a verifier may hold them: it hears of what becomes of them, and is told by which number it can tell
 // what it had heard before. It reports false for facts that it may use once and not keep.
 func (h *hub) lend(l *lease, fact *fact) (seq int64, held bool) {
-	if l == nil || fact.feed == nil || fact.RateLimit != nil { // who counts must be asked each time
+	if l == nil {
 		return 0, false
+	}
+	if fact.feed == nil || fact.RateLimit != nil { // who counts must be asked each time
+		return l.last(), false
 	}
 	h.makeRoom(l)
 	f := fact.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fact.stale.Load() {
-		return 0, false
+		return l.last(), false
 	}
 	if seq, held = l.take(f, fact.TokenID); held {
 		h.watched(f, fact.TokenID).leases[l] = struct{}{}

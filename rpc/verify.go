@@ -110,7 +110,7 @@ type (
 		Allowed     bool                              `json:"allowed,omitzero" doc:"only if more was asked: whether it is good for all of that"`
 		Missing     []string                          `json:"missing,omitzero" doc:"the permissions that were asked about and are not given"`
 		IP          bool                              `json:"ip,omitzero" doc:"false if the token is not good from the address"`
-		AllowedIPs  models.Optional[models.Addresses] `json:"allowedIps,omitzero" doc:"with hold: where it is good from; null: anywhere"`
+		AllowedIPs  models.Optional[models.Addresses] `json:"allowedIps,omitzero" doc:"where it is good from, if not from anywhere (null with hold)"`
 		ExpiresInMs models.Optional[int64]            `json:"expiresInMs,omitzero" doc:"with hold: milliseconds to expiresAt, by the server's clock"`
 		Held        bool                              `json:"held,omitzero" doc:"with hold: whether the caller may keep the facts"`
 		Seq         int64                             `json:"seq,omitzero" doc:"with hold: of the last /v1/verifier/changed when the facts were so"`
@@ -123,14 +123,15 @@ var inactive = []byte(`{"active":false}`)
 // newFact makes of facts what is made of them once.
 func newFact(facts *models.Facts, d models.Digest) *fact {
 	answer, _ := json.Marshal(struct {
-		Active      bool            `json:"active"`
-		TokenID     string          `json:"tokenId"`
-		UserID      string          `json:"userId"`
-		Username    string          `json:"username"`
-		Permissions []string        `json:"permissions"`
-		ExpiresAt   *models.Time    `json:"expiresAt"`
-		Position    models.Position `json:"position"`
-	}{true, facts.TokenID, facts.UserID, facts.Username, facts.Permissions, facts.ExpiresAt, facts.Position})
+		Active      bool              `json:"active"`
+		TokenID     string            `json:"tokenId"`
+		UserID      string            `json:"userId"`
+		Username    string            `json:"username"`
+		Permissions []string          `json:"permissions"`
+		ExpiresAt   *models.Time      `json:"expiresAt"`
+		Position    models.Position   `json:"position"`
+		AllowedIPs  *models.Addresses `json:"allowedIps,omitzero"` // whoever does not ask about an address sees that he has to
+	}{true, facts.TokenID, facts.UserID, facts.Username, facts.Permissions, facts.ExpiresAt, facts.Position, facts.AllowedIPs})
 	return &fact{Facts: facts, digest: d, answer: answer}
 }
 
@@ -217,9 +218,10 @@ func (s *Service) lendAnswer(l *lease, fact *fact) []byte {
 	if fact.ExpiresAt != nil {
 		left = strconv.FormatInt(int64(max(*fact.ExpiresAt-s.store.Now(), 0)), 10)
 	}
-	allowed, _ := json.Marshal(fact.AllowedIPs)
-	b := append(fact.more(), `,"allowedIps":`...)
-	b = append(b, allowed...)
+	b := fact.more()
+	if fact.AllowedIPs == nil {
+		b = append(b, `,"allowedIps":null`...)
+	}
 	b = append(b, `,"expiresInMs":`...)
 	b = append(b, left...)
 	b = append(b, `,"held":`...)

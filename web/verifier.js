@@ -1,6 +1,6 @@
 /**
  * The Tokenwire verifier: it tells a service whether the API tokens that it is shown are good, mostly from what it holds.
- * One ES module beside client.js, without dependencies, for Node.js 22+ (20 with --experimental-websocket) and browsers.
+ * An ES module beside client.js and verifier-facts.js, without dependencies, for Node.js 22+ (20 with --experimental-websocket) and browsers.
  *
  *     import { RateLimited, Unavailable, Verifier } from "./verifier.js";
  *     const verifier = new Verifier("wss://tokens.example/api", { token: "twt_…" });     // one with tokens:verify

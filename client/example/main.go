@@ -9,12 +9,15 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/tokenwire/tokenwire/client"
 )
 
 func main() {
-	v, err := client.NewVerifier(context.Background(), client.VerifierOptions{
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // to connect
+	defer cancel()
+	v, err := client.NewVerifier(ctx, client.VerifierOptions{
 		URL: "ws://127.0.0.1:8080/api", Token: client.NewSecret(os.Getenv("TOKENWIRE_TOKEN"))})
 	if err != nil {
 		log.Fatal(err)
@@ -22,5 +25,6 @@ func main() {
 	http.Handle("/repos", v.Require("repo:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "These are your repositories,", client.FromContext(r.Context()).Username)
 	})))
+	log.Println("listening at http://127.0.0.1:9090/repos")
 	log.Fatal(http.ListenAndServe("127.0.0.1:9090", nil))
 }
