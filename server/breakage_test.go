@@ -182,11 +182,14 @@ func (p *mysqlProxy) statements(client, server net.Conn, muted *mute) {
 		case execute:
 			text = fmt.Sprintf("prepared statement %d", binary.LittleEndian.Uint32(packet[5:]))
 		}
-		if text != "" && change && p.loses(text) {
-			if !p.unanswered {
+		if text != "" && change {
+			lost, unanswered := p.loses(text)
+			if lost {
 				return
 			}
-			muted.set()
+			if unanswered {
+				muted.set()
+			}
 		}
 		if text == "COMMIT" || text == "ROLLBACK" {
 			change = false
@@ -197,19 +200,19 @@ func (p *mysqlProxy) statements(client, server net.Conn, muted *mute) {
 	}
 }
 
-// loses counts a statement, and reports whether it is the one.
-func (p *mysqlProxy) loses(statement string) bool {
+// loses counts a statement, and reports whether it is the one that does not arrive, or is not answered.
+func (p *mysqlProxy) loses(statement string) (lost, unanswered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.armed {
-		return false
+		return false, false
 	}
 	if p.left > 0 {
 		p.left--
-		return false
+		return false, false
 	}
 	p.armed, p.failed = false, statement
-	return true
+	return !p.unanswered, p.unanswered
 }
 
 // breakage loses a statement of the next change, counted from 0, or its answer.
