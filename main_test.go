@@ -23,6 +23,8 @@ func TestImports(t *testing.T) {
 		root + "/rpc":                        {"/models"},
 		root + "/models":                     {},
 		root + "/web":                        {},
+		root + "/client":                     {},
+		root + "/client/example":             {"/client"},
 		root + "/models/modelstest":          {"/models/modelstest/programs"},
 		root + "/server/servertest":          {"/models/modelstest/programs"},
 		root + "/models/modelstest/programs": {},
