@@ -34,6 +34,8 @@ type hub struct {
 
 	facts        kept
 	size         int // facts kept at most
+	secured      secured
+	inherited    time.Time // when the last lease ends that a process before this one may have given
 	uses         uses
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
 	expectations map[string]*expectation
@@ -67,6 +69,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int) *hub {
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
 	}
 	h.idle.L = &h.mu
+	h.inherited = h.inherit()
 	for i := range h.slots {
 		h.slots[i] = map[*Conn]struct{}{}
 	}

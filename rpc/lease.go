@@ -251,7 +251,7 @@ type (
 // errNoConnection refuses what only a connection can have.
 var errNoConnection = &models.Error{Code: models.Forbidden, Message: "a lease is a connection's: call this over a WebSocket"}
 
-func (s *Service) beat(_ context.Context, c *Call, p beatParams) (beatResult, error) {
+func (s *Service) beat(ctx context.Context, c *Call, p beatParams) (beatResult, error) {
 	length := defaultLease
 	if seconds := p.Options.Lease; seconds != nil {
 		if !(*seconds >= minLease.Seconds() && *seconds <= maxLease.Seconds()) {
@@ -270,6 +270,9 @@ func (s *Service) beat(_ context.Context, c *Call, p beatParams) (beatResult, er
 	}
 	if !s.hub.current() {
 		return beatResult{}, models.ErrUnavailable
+	}
+	if err := s.hub.secure(ctx, length); err != nil {
+		return beatResult{}, err
 	}
 	return beatResult{length.Seconds(), l.beat(length)}, nil
 }

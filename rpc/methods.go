@@ -71,7 +71,7 @@ func (s *Service) table() []*method {
 func (s *Service) verifierMethods() []*method {
 	return []*method{
 		define("/v1/verifier/beat", verifier, "Renews the lease under which a verifier may answer from what it holds; the first one begins it. On a WebSocket only.", s.beat).
-			fromMemory().or(CodeForbidden, onlyConnection),
+			or(CodeForbidden, onlyConnection),
 		define("/v1/verifier/confirm", verifier, "Says that the verifier has let go of all that it was told of up to a number.", s.confirmChanged).
 			fromMemory().or(CodeForbidden, onlyConnection),
 		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory(),

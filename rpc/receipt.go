@@ -211,6 +211,9 @@ func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 
 // receipt returns when no verifier acts any more on what was before the revocations.
 func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*revocation) (Receipt, error) {
+	if err := h.awaitInherited(ctx); err != nil {
+		return Receipt{}, err
+	}
 	confirmed := map[*lease]bool{}
 	for _, r := range revocations {
 		if err := r.wait(ctx, h.stopping); err != nil {
@@ -259,7 +262,7 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 			revocations = append(revocations, r)
 		}
 	}
-	if conn := c.door.conn; conn != nil && len(revocations) > 0 {
+	if conn := c.door.conn; conn != nil && (len(revocations) > 0 || time.Now().Before(s.hub.inherited)) {
 		notice := time.AfterFunc(noticeAfter, func() { conn.out.letGo(c.changeID) })
 		defer notice.Stop()
 		defer conn.out.makeRoom(c.changeID)()
