@@ -17,6 +17,7 @@ type (
 )
 
 func (s *Service) readUsage(ctx context.Context, c *Call, p readUsage) (models.Usage, error) {
+	s.hub.tellAllUses() // what was counted up to now is in the answer
 	return s.store.ReadUsage(ctx, c.caller.Identity, p.TokenID, p.Options)
 }
 

@@ -110,15 +110,15 @@ func letThrough(h http.Header, facts *models.Facts) {
 // requiredPermissions returns the permissions that are asked about. Whatever else is in the question is refused: a name
 // that is mistyped must not let everybody through.
 func requiredPermissions(r *http.Request, below string) (ids []string, ok bool) {
-	if below != "" {
-		lines := r.Header[requireHeader]
-		for _, line := range lines {
-			for id := range strings.SplitSeq(line, ",") {
-				if id = strings.Trim(id, " \t"); id != "" { // RFC 9110, section 5.6.1.2
-					ids = append(ids, id)
-				}
+	lines := r.Header[requireHeader]
+	for _, line := range lines {
+		for id := range strings.SplitSeq(line, ",") {
+			if id = strings.Trim(id, " \t"); id != "" { // RFC 9110, section 5.6.1.2
+				ids = append(ids, id)
 			}
 		}
+	}
+	if below != "" {
 		return ids, len(lines) > 0 && allScopes(ids)
 	}
 	for rest := r.URL.RawQuery; rest != ""; {

@@ -89,7 +89,7 @@ func TestForwardAuth(t *testing.T) {
 			{forwarded{"/x", good, 200, ""}, []string{"a:read"}}, {forwarded{"/x", good, 200, ""}, []string{"a:read , b/write"}}, {forwarded{"/x", good, 200, ""}, []string{"a:read", "b/write"}},
 			{forwarded{"/x?permission=a:read", good, 403, `scope="admin"`}, []string{"admin"}}, {forwarded{"/x", good, 403, `scope="a:read admin"`}, []string{"a:read", "admin"}},
 			{forwarded{"/", good, 200, ""}, []string{""}}, {forwarded{"/orders?permission=admin&x=%zz", good, 200, ""}, []string{","}}, {forwarded{"//x/../../y/.", good, 200, ""}, []string{"a:read,"}}, {forwarded{"/%2e%2e/%00", good, 200, ""}, []string{"a:read"}},
-			{forwarded{"/", "twt_x", 401, `error="invalid_token"`}, []string{""}}, {forwarded{"/x", good, 400, ""}, []string{"a b"}}, {forwarded{"", good, 200, ""}, []string{"admin"}},
+			{forwarded{"/", "twt_x", 401, `error="invalid_token"`}, []string{""}}, {forwarded{"/x", good, 400, ""}, []string{"a b"}}, {forwarded{"", good, 403, `scope="admin"`}, []string{"admin"}}, {forwarded{"?permission=a:read", good, 403, `scope="admin a:read"`}, []string{"admin"}},
 		} {
 			c.check(i, http.Header{"X-Tokenwire-Require": c.require})
 		}
