@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type revoking struct {
 	verifiers []*rawVerifier
 	clients   []*client.Verifier
 	wires     wires // of the clients
+	stoppable []*stoppable
 	doors     []door
 	holders   int // how many of the doors, the first ones, are of verifiers that hold what they are told
 	http      *http.Client
@@ -96,6 +98,7 @@ func newRevoking(i *instance) *revoking {
 		v := r.goVerifier(context.Background())
 		r.clients, r.doors = append(r.clients, v), append(r.doors, byClient(v))
 	}
+	r.startStoppable()
 	r.holders = len(r.doors)
 	r.doors = append(r.doors, r.byCall, r.byIntrospection, r.byProxy)
 	return r
@@ -341,6 +344,9 @@ func (r *revoking) run(ctx context.Context, operations int) {
 			r.wires.cut()
 		}
 	})
+	for _, c := range r.stoppable {
+		repeat(time.Second, func(random *rand.Rand) { r.stand(ctx, c, random) })
+	}
 	for total, changes := 0, 0; total < operations || changes < operations/50; total, changes, _, _ = r.size("") {
 		select {
 		case <-ctx.Done():
@@ -351,23 +357,30 @@ func (r *revoking) run(ctx context.Context, operations int) {
 	}
 	stop()
 	all.Wait()
-	own := 0
+	own, stops := 0, 0
 	for _, v := range r.verifiers {
 		own += v.fromOwn
 	}
 	for _, v := range r.clients {
 		own += int(v.Stats().Hits)
 	}
+	for _, c := range r.stoppable {
+		own, stops = own+c.hits, stops+c.stops
+	}
 	total, changes, _, _ := r.size("")
-	r.t.Logf("%d operations, %d of them changes of %d tokens, %d answered from what verifiers held", total, changes, len(r.tokens), own)
+	r.t.Logf("%d operations, %d of them changes of %d tokens, %d answered from what verifiers held, %d stops", total, changes, len(r.tokens), own, stops)
 	if own < total/10 {
 		r.t.Errorf("only %d answers from what verifiers held: that is no test of it", own)
 	}
 }
 
 // TestRevokedMeansRevoked: when a call that takes something away is answered, no verification that begins later goes by
-// what was before: whatever is done at the same time, and whoever is cut off.
+// what was before: whatever is done at the same time, whoever is cut off, and whichever process stands still.
 func TestRevokedMeansRevoked(t *testing.T) {
+	if url := os.Getenv(stoppableURL); url != "" {
+		answerLines(t, url)
+		return
+	}
 	modelstest.Each(t, func(t *testing.T, url string) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 		defer cancel()
