@@ -23,8 +23,9 @@ import (
 // How long the services of these tests may answer from what they hold: usually, so that a slow machine does not end it and no
 // beat comes to confirm what should have been confirmed at once; and where a test waits for its end.
 const (
-	usualLease = time.Minute
-	shortLease = time.Second
+	usualLease  = time.Minute
+	shortLease  = time.Second
+	killedLease = 3 * time.Second
 )
 
 // TestVerifier runs web/verifier.js under Node.js, in a service that asks a real server about its callers' tokens.
@@ -39,12 +40,13 @@ func TestVerifier(t *testing.T) {
 			lease, grace time.Duration
 			run          func(*testing.T, *program, *service)
 		}{
+			// First those that kill the server: the next one gives no receipt before the longest lease of the one before is over.
+			{"killed server", killedLease, 0, serviceCut},
+			{"grace", killedLease, time.Minute, serviceGrace},
 			{"revocation", usualLease, 0, serviceRevocation},
 			{"changes", usualLease, 0, serviceChanges},
 			{"stopped", shortLease, 0, serviceStopped},
 			{"frozen server", shortLease, 0, serviceFrozen},
-			{"killed server", usualLease, 0, serviceCut},
-			{"grace", usualLease, time.Minute, serviceGrace},
 			{"close", usualLease, 0, serviceClose},
 		} {
 			t.Run(scenario.name, func(t *testing.T) { scenario.run(t, p, serve(t, p, node, scenario.lease, scenario.grace)) })
@@ -220,7 +222,7 @@ func (p *program) revoke(t *testing.T, id string, confirmed, expired int) {
 	p.Call(p.session, "/v1/api-tokens/set-enabled", &r, id, false)
 	if got := r.Receipt; got.Verifiers != confirmed+expired || got.Confirmed != confirmed || got.Expired != expired {
 		t.Errorf("the receipt is %+v, want %d confirmed and %d expired", got, confirmed, expired)
-	} else if confirmed > 0 && got.ElapsedMs > float64(patience.Milliseconds())/2 {
+	} else if confirmed > 0 && got.ElapsedMs > float64(patience.Milliseconds()) {
 		t.Errorf("it was confirmed after %v ms", got.ElapsedMs)
 	}
 }
