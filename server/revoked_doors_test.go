@@ -143,3 +143,19 @@ func (r *revoking) goVerifier(ctx context.Context) *client.Verifier {
 	r.t.Cleanup(func() { v.Close() })
 	return v
 }
+
+// fromOwn returns how many answers verifiers gave from what they held.
+func (r *revoking) fromOwn() (own int) {
+	for _, v := range r.verifiers {
+		v.mu.Lock()
+		own += v.fromOwn
+		v.mu.Unlock()
+	}
+	for _, v := range r.clients {
+		own += int(v.Stats().Hits)
+	}
+	for _, c := range r.stoppable {
+		own += int(c.hits.Load())
+	}
+	return own
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,10 +29,10 @@ type stoppable struct {
 	process   *programs.Process
 	questions io.Writer // a line each
 	log       programs.Output
+	hits      atomic.Int64 // answers from what it held, as it counts them
 
 	mu      sync.Mutex // held from a question to its answer
 	answers *bufio.Scanner
-	hits    int // answers from what it held, as it counts them
 	stops   int
 }
 
@@ -128,9 +129,11 @@ func (c *stoppable) answer() (said sight, err error) {
 	if line == errAway.Error() {
 		return sight{}, errAway
 	}
-	if _, err := fmt.Sscan(line, &said.active, &said.permissions, &c.hits); err != nil {
+	var hits int64
+	if _, err := fmt.Sscan(line, &said.active, &said.permissions, &hits); err != nil {
 		return sight{}, errors.New(line)
 	}
+	c.hits.Store(hits)
 	return said, nil
 }
 
