@@ -53,8 +53,8 @@ const selectFacts = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u
 	FROM api_tokens c JOIN users u ON u.id = c.user_id JOIN feeds f ON f.user_id = u.id WHERE c.`
 
 // Facts returns what is known of the token whose text has a digest, or nil for every kind of bad one. The position is read
-// before the permissions: what changes in between is also an event after the position. A use that finds the token no good is counted here,
-// any other one is the caller's to count.
+// before the permissions: what changes in between is also an event after the position. A use that finds the token no good is
+// counted here, any other one is the caller's to count.
 func (s *Store) Facts(ctx context.Context, d Digest) (*Facts, error) {
 	db := s.read.WithContext(ctx)
 	hash := s.key.macDigest(d)

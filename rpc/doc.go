@@ -15,6 +15,12 @@
 //	                                ▼                        ▼
 //	transport <── outbox <───── replies          store ──> hub ──> feed of the user ──> Conn.deliver ──> outbox
 //
+// How a token is verified:
+//
+//	question ──> facts in memory (kept.go), else store.Facts ──> answer; a verifier may hold it under its lease
+//	                  ▲ dropped
+//	change ──commit──> hub.dispatch ──> watch ──> /v1/verifier/changed to the leases ──> confirm ──> receipt of the change
+//
 // What it promises:
 //
 //   - A connection gets every event of its user after its starting position, in the order of their commits, each once. The
@@ -28,8 +34,12 @@
 //   - The publisher never waits for a subscriber. A connection has one queue, bounded by count and bytes, and one writer
 //     at a time; one that cannot keep up is closed with 4008 and can resume.
 //   - An event is encoded once, however many connections get it.
+//   - Facts are kept only if no later event of their user was dispatched before, and dropped before anybody is told of a change.
+//     A node that is not sure to hear of changes answers nothing from memory and renews no lease.
+//   - A receipt comes when every verifier that held what a change makes untrue has confirmed, or its lease has run out; also
+//     those that an earlier process gave. A wait that is cut is an error, and the change stands.
 //   - A panic in a method is an internal error of that call; an error that is none of the caller's business is in the log
 //     under the requestId that he is given.
 //
-// Locks are taken in this order: feed.reading, feed.mu, hub.mu or outbox.mu; none of the last two while holding the other.
+// Locks are taken in this order: feed.reading, feed.mu, then hub.mu, lease.mu, outbox.mu.
 package rpc

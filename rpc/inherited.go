@@ -12,6 +12,9 @@ import (
 // and a process that takes this one's place waits for so much longer.
 const leaseStep = 5 * time.Second
 
+// maxInherited is how long a process waits for leases of the one before it, whatever the database says.
+const maxInherited = maxLease + leaseStep
+
 // secured is until when leases may last that this process gives, as the database has it.
 type secured struct {
 	mu    sync.Mutex
@@ -38,12 +41,11 @@ func (h *hub) secure(ctx context.Context, length time.Duration) error {
 // inherit returns until when verifiers may answer from what they were given by a process before this one. Where that cannot
 // be read, it is as late as it may be.
 func (h *hub) inherit() time.Time {
-	const longest = maxLease + leaseStep
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
 	defer cancel()
-	left := longest
+	left := maxInherited
 	if until, err := h.store.LeasesUntil(ctx); err == nil {
-		left = min(longest, time.Duration(until-h.store.Now())*time.Millisecond)
+		left = min(maxInherited, time.Duration(until-h.store.Now())*time.Millisecond)
 	}
 	return time.Now().Add(left)
 }

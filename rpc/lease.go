@@ -24,8 +24,7 @@ type lease struct {
 	out  *outbox
 	room int // tokens that it may hold
 
-	mu          sync.Mutex // after feed.mu, before outbox.mu
-	length      time.Duration
+	mu          sync.Mutex       // after feed.mu, before outbox.mu
 	until       time.Time        // counted from when the last beat came in: never before the verifier's own end of it
 	seq         int64            // of the last notification
 	unconfirmed []unconfirmed    // in the order of their numbers
@@ -75,7 +74,6 @@ func (l *lease) beat(length time.Duration) int64 {
 	if until := time.Now().Add(length); until.After(l.until) {
 		l.until = until
 	}
-	l.length = length
 	return l.seq
 }
 

@@ -240,7 +240,7 @@ func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*rev
 // has the next version.
 func foundDone(err error) bool {
 	var refused *models.Error
-	return errors.As(err, &refused) && (refused.Code == models.NotFound || refused.Code == models.Conflict)
+	return errors.As(err, &refused) && (refused.Code == models.NotFound || refused.Code == models.Conflict && refused.Data["token"] != nil)
 }
 
 // settled makes a change that may take something away, and returns when no verifier acts on what was before: neither before

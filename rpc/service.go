@@ -20,8 +20,9 @@ import (
 // callTimeout is how long one call may take: longer than any that makes progress.
 const callTimeout = 15 * time.Second
 
-// LongestCall is how long a call may take in all: its own work, and then the wait for verifiers.
-const LongestCall = callTimeout + maxLease
+// LongestCall is how long a call may take in all: its own work, and then the wait for verifiers, be they those of a process
+// before this one.
+const LongestCall = callTimeout + maxInherited
 
 // Options are a service's settings.
 type Options struct {

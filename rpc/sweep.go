@@ -9,9 +9,9 @@ import (
 
 // Times of a node's look at what others have committed.
 const (
-	sweepEvery     = time.Second // how far a node may be behind what another one committed
-	sweepChunk     = 500         // users asked about in one query
-	nodeLease      = 2 * sweepEvery
+	sweepEvery     = time.Second     // how far a node may be behind what another one committed
+	sweepChunk     = 500             // users asked about in one query
+	nodeLease      = 2 * sweepEvery  // how long a node may answer from memory after a sweep began: one may fail, or be late
 	catchUpTimeout = 5 * time.Second // for reading events that were missed
 )
 

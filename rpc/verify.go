@@ -138,8 +138,8 @@ func newFact(facts *models.Facts, d models.Digest) *fact {
 // more returns the answer to be gone on with.
 func (f *fact) more() []byte { return slices.Clip(f.answer[:len(f.answer)-1]) }
 
-// question checks params and returns what they ask.
-func (p *verifyParams) question() (q Question, known bool, err error) {
+// question checks params and returns what they ask, and whether it may be a token that they ask about.
+func (p *verifyParams) question() (q Question, formed bool, err error) {
 	o := p.Options
 	switch {
 	case (p.Token == nil) == (p.Digest == nil):
@@ -167,12 +167,12 @@ func (p *verifyParams) question() (q Question, known bool, err error) {
 
 // verify is /v1/verifier/verify. It writes the answer itself: most of it is there already.
 func (s *Service) verify(ctx context.Context, c *Call, p *verifyParams) ([]byte, error) {
-	q, known, err := p.question()
+	q, formed, err := p.question()
 	if err != nil {
 		return nil, err
 	}
 	var found *fact
-	if known {
+	if formed {
 		if found, err = s.hub.ask(ctx, q.Digest); err != nil {
 			return nil, err
 		}
@@ -274,8 +274,8 @@ func (s *Service) defineVerify(name, summary string) *method {
 		if decodeParams(raw, m.params, reflect.ValueOf(&p)) != nil {
 			return nil, false
 		}
-		q, known, err := p.question()
-		if err != nil || !known {
+		q, formed, err := p.question()
+		if err != nil || !formed {
 			return nil, false
 		}
 		fact := s.known(q.Digest)
