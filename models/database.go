@@ -26,9 +26,35 @@ const (
 	mysqlLockSeconds = 5                // wait for a row's lock
 )
 
-// openDatabase opens the pools for changes and for reads. They are two for MySQL too: changes that wait for each other's
-// rows must not hold up who asks whether a credential is good.
-func openDatabase(raw string) (write, read *gorm.DB, err error) {
+// followConns is how many connections are kept for following what others commit: one that looks where feeds stand, and one that
+// reads what was missed of them. Reads that people ask for must not make a node late, or its verifiers lose their leases.
+const followConns = 2
+
+// pools are the connections to the database. They are several for MySQL too: changes that wait for each other's rows must not
+// hold up who asks whether a credential is good.
+type pools struct {
+	write  *gorm.DB // changes, always in transactions; for SQLite a pool of one connection
+	follow *gorm.DB // what this node reads to stay current
+	read   *gorm.DB // everything else
+}
+
+// close closes the pools that are open.
+func (p pools) close() error {
+	var errs []error
+	for _, db := range []*gorm.DB{p.read, p.follow, p.write} {
+		if db == nil {
+			continue
+		}
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func openDatabase(raw string) (pools, error) {
 	scheme, rest, _ := strings.Cut(raw, ":")
 	switch scheme {
 	case "sqlite":
@@ -36,7 +62,7 @@ func openDatabase(raw string) (write, read *gorm.DB, err error) {
 	case "mysql":
 		return openMySQL(raw)
 	}
-	return nil, nil, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name> with the password in TOKENWIRE_DATABASE_PASSWORD")
+	return pools{}, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name> with the password in TOKENWIRE_DATABASE_PASSWORD")
 }
 
 // DatabaseFile returns the file of a SQLite URL, or "".
@@ -58,25 +84,30 @@ func gormConfig() *gorm.Config {
 }
 
 // openMySQL opens pools whose sessions are READ COMMITTED: a read after a lock sees what the lock waited for, and there
-// are no gap locks. The pool for changes prepares its statements, few and always the same; the pool for reads, whose
-// statements are of many shapes, sends each as one text.
-func openMySQL(raw string) (write, read *gorm.DB, err error) {
+// are no gap locks. The pool for changes prepares its statements, few and always the same; those for reads, whose
+// statements are of many shapes, send each as one text.
+func openMySQL(raw string) (p pools, err error) {
 	config, err := mysqlConfig(raw)
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
 	variable, err := isolationVariable(config)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to %s: %w", config.Addr, err)
+		return p, fmt.Errorf("connecting to %s: %w", config.Addr, err)
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
-	if write, err = mysqlPool(config, true); err != nil {
-		return nil, nil, err
+	if p.write, err = mysqlPool(config, mysqlConns, true); err != nil {
+		return p, err
 	}
 	config = config.Clone()
 	config.InterpolateParams = true
-	read, err = mysqlPool(config, false)
-	return write, read, err
+	if p.follow, err = mysqlPool(config, followConns, false); err == nil {
+		p.read, err = mysqlPool(config, mysqlConns, false)
+	}
+	if err != nil {
+		return p, errors.Join(err, p.close())
+	}
+	return p, nil
 }
 
 // migrationPool returns what to migrate through, and what closes it. To make an index, or to wait for another node that
@@ -90,14 +121,14 @@ func migrationPool(raw string, write *gorm.DB) (db *gorm.DB, done func() error, 
 		return nil, nil, err
 	}
 	config.ReadTimeout = migrationWait
-	if db, err = mysqlPool(config, false); err != nil {
+	if db, err = mysqlPool(config, mysqlConns, false); err != nil {
 		return nil, nil, err
 	}
 	pool, err := db.DB()
 	return db, pool.Close, err
 }
 
-func mysqlPool(config *mysqldriver.Config, prepare bool) (*gorm.DB, error) {
+func mysqlPool(config *mysqldriver.Config, conns int, prepare bool) (*gorm.DB, error) {
 	var connector driver.Connector
 	connector, err := mysqldriver.NewConnector(config)
 	if err != nil {
@@ -107,8 +138,8 @@ func mysqlPool(config *mysqldriver.Config, prepare bool) (*gorm.DB, error) {
 		connector = preparing{connector}
 	}
 	pool := sql.OpenDB(connector)
-	pool.SetMaxOpenConns(mysqlConns)
-	pool.SetMaxIdleConns(mysqlConns)
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxLifetime(mysqlConnLife)
 	return gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
 }

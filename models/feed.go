@@ -207,15 +207,25 @@ const EventsPage = 500
 
 // EventsAfter returns the user's events after a position's number, oldest first, at most EventsPage.
 func (s *Store) EventsAfter(ctx context.Context, userID string, after int64) ([]Event, error) {
+	return eventsAfter(s.read.WithContext(ctx), userID, after)
+}
+
+// NewEvents is EventsAfter for a node that stays current: it waits for no read but such ones.
+func (s *Store) NewEvents(ctx context.Context, userID string, after int64) ([]Event, error) {
+	return eventsAfter(s.follow.WithContext(ctx), userID, after)
+}
+
+func eventsAfter(db *gorm.DB, userID string, after int64) ([]Event, error) {
 	var events []Event
-	err := s.read.WithContext(ctx).Where("user_id = ? AND position > ?", userID, after).Order("position").Limit(EventsPage).Find(&events).Error
+	err := db.Where("user_id = ? AND position > ?", userID, after).Order("position").Limit(EventsPage).Find(&events).Error
 	return events, err
 }
 
-// Positions returns where the feeds of users stand, by user id. A user without a feed is not in the answer.
+// Positions returns where the feeds of users stand, by user id. A user without a feed is not in the answer. It waits for reads
+// of new events and positions only.
 func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]int64, error) {
 	var feeds []feed
-	err := s.read.WithContext(ctx).Where("user_id IN ?", userIDs).Find(&feeds).Error
+	err := s.follow.WithContext(ctx).Where("user_id IN ?", userIDs).Find(&feeds).Error
 	positions := make(map[string]int64, len(feeds))
 	for _, f := range feeds {
 		positions[f.UserID] = f.Position

@@ -23,33 +23,35 @@ var sqliteReaders = max(2, runtime.NumCPU())
 // sqliteWait is how long a statement waits for a lock of another process: SQLite's busy timeout.
 const sqliteWait = 5 * time.Second
 
-// openSQLite opens a file with two pools: one connection that writes, and a few that only read. Readers see the last
+// openSQLite opens a file: one connection that writes, and a few that only read. Readers see the last
 // commit and never wait for the writer (WAL); what is committed is on the disk (synchronous=FULL).
-func openSQLite(file string) (write, read *gorm.DB, err error) {
+func openSQLite(file string) (p pools, err error) {
 	if file == "" {
-		return nil, nil, errors.New("the database must be sqlite:<file>, for example sqlite:tokenwire.db")
+		return p, errors.New("the database must be sqlite:<file>, for example sqlite:tokenwire.db")
 	}
 	if strings.HasPrefix(file, "//") {
-		return nil, nil, errors.New("write sqlite:x.db for a file in this folder, or sqlite:/folder/x.db")
+		return p, errors.New("write sqlite:x.db for a file in this folder, or sqlite:/folder/x.db")
 	}
 	if err := createPrivate(file); err != nil {
-		return nil, nil, err
+		return p, err
 	}
 	absolute, err := filepath.Abs(file)
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqliteWait.Milliseconds()) + "&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
+	p.write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
+		return p, fmt.Errorf("%s: %w", file, err)
 	}
-	read, err = openPool(dsn+"&mode=ro&_pragma=query_only(1)", sqliteReaders)
+	const readOnly = "&mode=ro&_pragma=query_only(1)"
+	if p.follow, err = openPool(dsn+readOnly, followConns); err == nil {
+		p.read, err = openPool(dsn+readOnly, sqliteReaders)
+	}
 	if err != nil {
-		pool, _ := write.DB()
-		return nil, nil, errors.Join(err, pool.Close())
+		return p, errors.Join(err, p.close())
 	}
-	return write, read, nil
+	return p, nil
 }
 
 func openPool(dsn string, conns int) (*gorm.DB, error) {

@@ -55,8 +55,7 @@ func (o Options) withDefaults() Options {
 
 // Store reads and changes the database. Its methods may be called from any number of goroutines.
 type Store struct {
-	write    *gorm.DB // changes, always in transactions; for SQLite a pool of one connection
-	read     *gorm.DB // everything else
+	pools
 	key      Key
 	options  Options
 	observer Observer
@@ -83,13 +82,13 @@ type Observer interface {
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout+migrationWait)
 	defer cancel()
-	write, read, err := openDatabase(url)
+	opened, err := openDatabase(url)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{write: write, read: read, options: options.withDefaults(), observer: nobody{}, observed: make(chan struct{})}
+	s := &Store{pools: opened, options: options.withDefaults(), observer: nobody{}, observed: make(chan struct{})}
 	s.uses.init()
-	migrations, done, err := migrationPool(url, write)
+	migrations, done, err := migrationPool(url, s.write)
 	if err == nil {
 		err = errors.Join(migrate(ctx, migrations), done())
 	}
@@ -100,7 +99,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 		err = s.createBuiltins(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.closeDatabase())
+		return nil, errors.Join(err, s.pools.close())
 	}
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -130,19 +129,7 @@ func (nobody) InDoubt([]string) {}
 func (s *Store) Close() error {
 	s.stop()
 	s.background.Wait()
-	return errors.Join(s.unwritten, s.closeDatabase())
-}
-
-func (s *Store) closeDatabase() error {
-	var errs []error
-	for _, db := range []*gorm.DB{s.read, s.write} {
-		pool, err := db.DB()
-		if err == nil {
-			err = pool.Close()
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return errors.Join(s.unwritten, s.pools.close())
 }
 
 // Ping reports whether the database answers and can be written to.

@@ -102,7 +102,7 @@ func (h *hub) catchUp(f *feed, upTo int64) bool {
 		if upTo > 0 && last >= upTo {
 			return true
 		}
-		events, err := h.store.EventsAfter(ctx, f.userID, last)
+		events, err := h.store.NewEvents(ctx, f.userID, last)
 		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
 			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
 			h.drop(f)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
 )
 
 // TestFactsOfALostFeed: where the feed cannot be read, or the database was restored, everything is taken back: this node
@@ -112,5 +114,47 @@ func TestNodeThatIsBehind(t *testing.T) {
 		if l.s.hub.known(token.digest()) == nil {
 			t.Error("nothing is kept any more")
 		}
+	})
+}
+
+// TestSweepBesideReads: however many reads are under way, a node hears of what others have changed, and goes on to answer from memory.
+// That the reads go on and on takes a lock on what they read; SQLite's readers wait for nobody.
+func TestSweepBesideReads(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		l := newLab(t, url, DefaultFacts)
+		changed, other := l.good(), l.good()
+		l.ask(changed)
+		l.ask(other)
+		l.store.Observe(deaf{})
+		l.switches(changed.secret, false)
+		conn, err := l.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		lock, unlock := "LOCK TABLES api_tokens WRITE", "UNLOCK TABLES"
+		if strings.HasPrefix(url, "sqlite:") {
+			lock, unlock = "BEGIN IMMEDIATE", "COMMIT"
+		}
+		if _, err := conn.ExecContext(t.Context(), lock); err != nil {
+			t.Fatal(err)
+		}
+		var reads sync.WaitGroup
+		for range 100 {
+			reads.Go(func() { l.store.Facts(context.Background(), other.digest()) })
+		}
+		time.Sleep(nodeLease / 2) // they have all connections by now
+		l.store.Observe(l.s.hub)
+		time.Sleep(nodeLease + sweepEvery)
+		if l.s.hub.facts.peek(changed.digest()) != nil {
+			t.Error("it has not heard of a change")
+		}
+		if !l.s.hub.current() {
+			t.Error("it is behind")
+		}
+		if _, err := conn.ExecContext(t.Context(), unlock); err != nil {
+			t.Error(err)
+		}
+		reads.Wait()
 	})
 }
