@@ -56,6 +56,10 @@ const selectFacts = `SELECT c.id, c.user_id, u.username, c.hash, c.enabled AND u
 // before the permissions: what changes in between is also an event after the position. A use that finds the token no good is
 // counted here, any other one is the caller's to count.
 func (s *Store) Facts(ctx context.Context, d Digest) (*Facts, error) {
+	if !s.lookups.begin() {
+		return nil, ErrUnavailable
+	}
+	defer s.lookups.done()
 	db := s.read.WithContext(ctx)
 	hash := s.key.macDigest(d)
 	row, err := findFacts(db, hash)

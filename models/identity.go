@@ -185,6 +185,10 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 	if !ok {
 		return nil, ErrUnauthorized
 	}
+	if !s.lookups.begin() {
+		return nil, ErrUnavailable
+	}
+	defer s.lookups.done()
 	query := selectToken
 	if kind == KindSession {
 		query = selectSession

@@ -60,6 +60,7 @@ type Store struct {
 	options  Options
 	observer Observer
 	uses     uses
+	lookups  lookups
 
 	observed   chan struct{}      // closed when there is an observer
 	begin      sync.Once          // closes it

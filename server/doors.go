@@ -117,6 +117,9 @@ func httpStatus(code int64) int {
 
 // setRetry says in HTTP's own words when to come again.
 func setRetry(w http.ResponseWriter, failed *jsonrpc2.Error) {
+	if failed.Code == rpc.CodeUnavailable {
+		retryAfter(w, unavailableRetry)
+	}
 	var data struct {
 		RetryAfterMs int64 `json:"retryAfterMs"`
 	}
@@ -145,5 +148,6 @@ func (s *Server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	if failed.Code == rpc.CodeUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
+	setRetry(w, failed)
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 }

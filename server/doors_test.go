@@ -232,11 +232,11 @@ func TestInternal(t *testing.T) {
 	check("the connection", c.next())
 	i.store.Close() // and now it is away altogether
 	for _, path := range []string{"/api/v1/permissions/read", "/api"} {
-		if response, body := i.ask("POST", path, `[]`, bearer(i.session)); response.StatusCode != 503 || !strings.Contains(body, `"code":503,`) {
+		if response, body := i.ask("POST", path, `[]`, bearer(i.session)); response.StatusCode != 503 || !strings.Contains(body, `"code":503,`) || response.Header.Get("Retry-After") == "" {
 			t.Errorf("%s without a database: %s %s", path, response.Status, body)
 		}
 	}
-	if response, body := i.handshake("", bearer(i.session)); response.StatusCode != 503 {
+	if response, body := i.handshake("", bearer(i.session)); response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
 		t.Errorf("upgrade without a database: %s %s", response.Status, body)
 	}
 	if response, _ := i.ask("GET", "/healthz", "", nil); response.StatusCode != 200 {

@@ -84,9 +84,7 @@ func shownToken(r *http.Request) (token models.Secret, shown bool) {
 // notKnown returns what to answer where nobody can tell whether a credential is good, and says when to come again.
 func (s *Server) notKnown(w http.ResponseWriter, err error) *jsonrpc2.Error {
 	failed := s.Service.Fail("verify", err)
-	if failed.Code == rpc.CodeUnavailable {
-		retryAfter(w, unavailableRetry)
-	}
+	setRetry(w, failed)
 	return failed
 }
 
