@@ -121,6 +121,7 @@ type method struct {
 	access  access
 	fast    bool                                                                // answers from memory at once: may run on the goroutine that reads the connection
 	quick   func(c *caller, door *Door, params []byte) (result []byte, ok bool) // answers from memory if it can; nil where it never can
+	scans   bool                                                                // goes through many rows: a user has few of these under way
 	post    bool                                                                // is called by POST only: a connection has no way to set the cookie
 	params  []param
 	result  reflect.Type
@@ -141,6 +142,12 @@ func (m *method) or(code int64, meaning string) *method {
 // fromMemory makes it a method that never waits, so that it may run on the goroutine that reads the connection.
 func (m *method) fromMemory() *method {
 	m.fast = true
+	return m
+}
+
+// inTurn makes it a method that goes through many rows of the database.
+func (m *method) inTurn() *method {
+	m.scans = true
 	return m
 }
 

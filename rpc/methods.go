@@ -12,22 +12,22 @@ import (
 // is made from it.
 func (s *Service) table() []*method {
 	return append(s.verifierMethods(), []*method{
-		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens),
+		define("/v1/api-tokens/count", ownTokens, "Counts the caller's tokens: enabled, disabled and expired ones.", s.countTokens).inTurn(),
 		define("/v1/api-tokens/create", ownTokens, "Creates an API token. The answer has its secret, the only time that it is shown.", s.createToken).
 			or(CodeConflict, limitReached).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/delete", ownTokens, "Deletes a token for good.", s.deleteToken),
 		define("/v1/api-tokens/get-connections", ownTokens, "Tells how many connections a token holds open on the server process that is asked.", s.getTokenConnections),
-		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions),
-		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens).or(CodeNotFound, noSuchRow),
+		define("/v1/api-tokens/get-permissions", ownTokens, "Lists every permission that the owner holds, and whether the token has it.", s.getTokenPermissions).inTurn(),
+		define("/v1/api-tokens/read", ownTokens, "Reads the caller's tokens, a page at a time.", s.readTokens).inTurn().or(CodeNotFound, noSuchRow),
 		define("/v1/api-tokens/rotate", ownTokens, "Gives a token a new secret. The answer has it, the only time that it is shown.", s.rotateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/set-enabled", ownTokens, "Switches a token on or off.", s.setTokenEnabled).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/set-permissions", ownTokens, "Replaces a token's permissions.", s.setTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/update", ownTokens, "Changes a token's name, its end, where it is good from, and its rate limit.", s.updateToken).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
 		define("/v1/api-tokens/update-permissions", ownTokens, "Sets the permissions that are given and leaves the rest.", s.updateTokenPermissions).or(CodeConflict, otherVersion).or(CodeForbidden, beyondItself),
-		define("/v1/api-tokens/usage", ownTokens, "Tells how often a token was used, by the hour.", s.readUsage),
+		define("/v1/api-tokens/usage", ownTokens, "Tells how often a token was used, by the hour.", s.readUsage).inTurn(),
 
-		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents),
-		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents).or(CodeGone, "events as old as after are no longer kept"),
+		define("/v1/events/count", authenticated, "Counts the changes of the caller's own feed by the hour.", s.countEvents).inTurn(),
+		define("/v1/events/read", authenticated, "Reads the caller's own feed backwards, as far as it is kept.", s.readEvents).inTurn().or(CodeGone, "events as old as after are no longer kept"),
 
 		define("/v1/leaks/report", anybody, "Ends a token or session that was found where it should not be, and tells the token's owner. The answer is the same for any text.", s.reportLeak).
 			byPost().
@@ -38,8 +38,8 @@ func (s *Service) table() []*method {
 		define("/v1/permissions/delete", administrator, "Takes a permission from the catalogue and from everybody who has it.", s.deletePermission).
 			or(CodeNotFound, noSuchPermission).
 			or(CodeConflict, "it is built in; data.permission names it"),
-		define("/v1/permissions/get-holders", administrator, "Lists the users who hold a permission and the tokens that were given it, a page at a time.", s.getHolders).or(CodeNotFound, noSuchPermission),
-		define("/v1/permissions/read", authenticated, "Reads the permission catalogue.", s.readPermissions),
+		define("/v1/permissions/get-holders", administrator, "Lists the users who hold a permission and the tokens that were given it, a page at a time.", s.getHolders).inTurn().or(CodeNotFound, noSuchPermission),
+		define("/v1/permissions/read", authenticated, "Reads the permission catalogue.", s.readPermissions).inTurn(),
 
 		defineFast[SessionInfo]("/v1/session/read", authenticated, "Tells who is calling, with which effective permissions.", func(c *Call) []byte { return c.caller.session }),
 		define("/v1/session/set-password", ownSession, "Changes one's password and ends one's other sessions.", s.setPassword).
@@ -52,12 +52,12 @@ func (s *Service) table() []*method {
 			or(CodeTooManyRequests, tooManyAttempts),
 		define("/v1/session/sign-out", ownSession, "Ends the session that calls.", s.signOut).or(CodeForbidden, "it takes a session"),
 		define("/v1/sessions/delete", sessions, "Ends a session; another user's needs the permission admin.", s.deleteSession),
-		define("/v1/sessions/read", sessions, "Reads one's sessions; another user's need the permission admin.", s.readSessions),
+		define("/v1/sessions/read", sessions, "Reads one's sessions; another user's need the permission admin.", s.readSessions).inTurn(),
 
 		define("/v1/users/create", administrator, "Creates a user.", s.createUser).or(CodeConflict, "the username is taken; data.username names it"),
 		define("/v1/users/delete", administrator, "Deletes a user and all that is his.", s.deleteUser).or(CodeConflict, lastAdministrator),
-		define("/v1/users/get-permissions", administrator, "Lists the catalogue, and whether the user holds each permission.", s.getUserPermissions),
-		define("/v1/users/read", administrator, "Reads users, a page at a time.", s.readUsers).or(CodeNotFound, noSuchRow),
+		define("/v1/users/get-permissions", administrator, "Lists the catalogue, and whether the user holds each permission.", s.getUserPermissions).inTurn(),
+		define("/v1/users/read", administrator, "Reads users, a page at a time.", s.readUsers).inTurn().or(CodeNotFound, noSuchRow),
 		define("/v1/users/set-enabled", administrator, "Switches a user on or off. Off, none of his credentials is good.", s.setUserEnabled).or(CodeConflict, lastAdministrator),
 		define("/v1/users/set-password", administrator, "Sets a user's password and ends his sessions.", s.setUserPassword),
 		define("/v1/users/set-permissions", administrator, "Replaces a user's permissions.", s.setUserPermissions).or(CodeConflict, lastAdministrator),

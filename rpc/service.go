@@ -42,12 +42,13 @@ type Service struct {
 	signIns *signInLimits
 	rates   *rates
 	leaks   *leakLimits
+	turns   *turns
 	metrics *metrics
 }
 
 // NewService returns a service on a store, and becomes its observer. Close ends it.
 func NewService(store *models.Store, o Options) *Service {
-	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), leaks: newLeakLimits(), rates: newRates(), metrics: newMetrics(o.Metrics)}
+	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), leaks: newLeakLimits(), turns: newTurns(), rates: newRates(), metrics: newMetrics(o.Metrics)}
 	if o.Facts == 0 {
 		o.Facts = DefaultFacts
 	}
@@ -214,7 +215,7 @@ func (s *Service) run(ctx context.Context, m *method, c *Call, params []byte) (r
 		err = &models.Error{Code: models.Forbidden, Message: "this is called with POST /api" + m.name}
 	}
 	if err == nil {
-		result, err = m.call(ctx, c, params)
+		result, err = s.call(ctx, m, c, params)
 	}
 	if err == nil {
 		return result, nil
