@@ -175,3 +175,47 @@ func TestFalseIsStored(t *testing.T) {
 		}
 	})
 }
+
+// What is read of a token is of one moment: its permissions are those that it had at the position that comes with them.
+func TestFactsAreOfOneMoment(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		store, admin := open(t, url)
+		ctx := t.Context()
+		token, secret, err := store.CreateToken(ctx, again(admin), "x", models.CreateTokenOptions{Permissions: models.Grants{models.PermissionVerify: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := models.DigestOf(secret.Reveal())
+		first, err := store.Facts(ctx, digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const changes = 300
+		changed := make(chan error, 1)
+		go func() {
+			for n := range changes {
+				if _, err := store.UpdateTokenPermissions(ctx, again(admin), token.ID, models.Grants{models.PermissionVerify: n%2 == 1}, models.ChangeOptions{}); err != nil {
+					changed <- err
+					return
+				}
+			}
+			changed <- nil
+		}()
+		for last := first.Position.Number + changes; ; {
+			facts, err := store.Facts(ctx, digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			since := facts.Position.Number - first.Position.Number
+			if has := len(facts.Permissions) == 1; has != (since%2 == 0) {
+				t.Errorf("%d changes later it has %v", since, facts.Permissions)
+			}
+			if facts.Position.Number == last || t.Failed() {
+				break
+			}
+		}
+		if err := <-changed; err != nil {
+			t.Error(err)
+		}
+	})
+}

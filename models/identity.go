@@ -155,6 +155,7 @@ type credentialRow struct {
 	RateWindow           *int64
 	Number               int64
 	ChangeID             string
+	PermissionID         *string // of Facts, which reads a row for each
 }
 
 const (
