@@ -37,6 +37,7 @@ type hub struct {
 	secured      secured
 	inherited    time.Time // when the last lease ends that a process before this one may have given
 	uses         uses
+	held         share               // what verifiers hold
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
 	expectations map[string]*expectation
 	began        time.Time
@@ -50,7 +51,8 @@ type hub struct {
 // feed is one user's feed on this node.
 type feed struct {
 	userID  string
-	refs    int        // what needs it: connections, watches, revocations; guarded by hub.mu
+	refs    int        // what needs it: connections, leases, watches, revocations; guarded by hub.mu
+	held    share      // what the user's verifiers hold, of whomever
 	reading sync.Mutex // one goroutine at a time reads what was missed
 
 	mu          sync.Mutex
@@ -65,7 +67,7 @@ type feed struct {
 func newHub(store *models.Store, log *slog.Logger, m *metrics, size int) *hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &hub{
-		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), abandoned: map[*lease]struct{}{},
+		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
 	}
 	h.idle.L = &h.mu
@@ -164,7 +166,7 @@ func (h *hub) retain(userID string, position int64) *feed {
 	}
 	f := h.feeds[userID]
 	if f == nil {
-		f = &feed{userID: userID, last: position, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
+		f = &feed{userID: userID, last: position, held: share{most: maxHeldByUser}, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
 		h.feeds[userID] = f
 	}
 	f.refs++

@@ -21,8 +21,10 @@ const (
 // lease is a verifier's: how long it may answer from what it holds. Its connection has it from the first beat on, and it
 // outlives the connection, since the verifier may not know yet that it is cut off.
 type lease struct {
-	out  *outbox
-	room int // tokens that it may hold
+	out    *outbox
+	room   int    // tokens that it may hold
+	holder *feed  // of the verifier's user, which counts what he holds
+	all    *share // what all verifiers hold
 
 	mu          sync.Mutex       // after feed.mu, before outbox.mu
 	until       time.Time        // counted from when the last beat came in: never before the verifier's own end of it
@@ -53,9 +55,11 @@ func (l *lease) push(tokenIDs []string, r *revocation) {
 	if l.over {
 		return
 	}
+	before := len(l.holds)
 	for _, id := range tokenIDs {
 		delete(l.holds, id)
 	}
+	l.giveShares(before - len(l.holds))
 	l.seq++
 	l.out.urgent(notify(methodChanged, changedParams{l.seq, tokenIDs}))
 	for len(l.unconfirmed) > 0 && l.unconfirmed[0].revocation.isDone() { // it waits no longer
@@ -103,6 +107,9 @@ func (l *lease) take(f *feed, tokenID string) (seq int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over || !l.until.After(time.Now()) || len(l.holds) >= l.room {
+		return l.seq, false
+	}
+	if l.holds[tokenID] == nil && !l.takeShares() {
 		return l.seq, false
 	}
 	l.holds[tokenID] = f
@@ -188,6 +195,7 @@ func (h *hub) vacate(l *lease, over bool) {
 	l.over, l.until = over, time.Time{}
 	holds, waiting := l.holds, l.unconfirmed
 	l.holds, l.unconfirmed = map[string]*feed{}, nil
+	l.giveShares(len(holds))
 	l.mu.Unlock()
 	for id, f := range holds {
 		f.mu.Lock()
@@ -225,6 +233,7 @@ func (h *hub) endAbandoned() {
 	h.mu.Unlock()
 	for _, l := range over {
 		h.vacate(l, true)
+		h.release(l.holder)
 	}
 }
 
@@ -296,7 +305,9 @@ func (c *Conn) leased() *lease {
 	defer c.mu.Unlock()
 	l := c.lease.Load()
 	if l == nil {
-		l = &lease{out: &c.out, room: maxHeld, holds: map[string]*feed{}}
+		h := c.service.hub
+		h.hold(c.feed) // until the lease is over
+		l = &lease{out: &c.out, room: maxHeld, holder: c.feed, all: &h.held, holds: map[string]*feed{}}
 		c.lease.Store(l)
 	}
 	return l
