@@ -36,6 +36,8 @@ var errParse = &jsonrpc2.Error{Code: jsonrpc2.CodeParseError, Message: "the mess
 
 var errBatchAnswer = &jsonrpc2.Error{Code: CodeTooLarge, Message: "the answers of this batch are over 1 MiB; this call was not made, ask in smaller batches"}
 
+var errBatchTime = &jsonrpc2.Error{Code: CodeUnavailable, Message: "the calls of this batch before this one took too long; this call was not made, ask in smaller batches"}
+
 // parser takes messages apart. Names that come twice are let through here and refused where they stand: in the envelope
 // by parseRequest, in params by their decoder.
 type parser struct {

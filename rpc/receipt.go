@@ -185,6 +185,12 @@ var errStopping = &models.Error{
 	Message: "the change is made, but the server stops before every verifier has confirmed it; call again for the receipt",
 }
 
+// errOutOfTime cuts it, too, where an answer may not take longer.
+var errOutOfTime = &models.Error{
+	Code:    models.Unavailable,
+	Message: "the change is made, but the time for the answer is over before every verifier has confirmed it; call again for the receipt",
+}
+
 // wait returns when no verifier is waited for any more.
 func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 	for {
@@ -268,6 +274,9 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 		defer conn.out.makeRoom(c.changeID)()
 	}
 	receipt, cut := s.hub.receipt(c.patience(ctx), started, revocations)
+	if errors.Is(cut, context.DeadlineExceeded) {
+		cut = errOutOfTime
+	}
 	if cut != nil { // and not that there is nothing to change any more: that would sound as if it were over
 		return result, receipt, cut
 	}

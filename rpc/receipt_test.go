@@ -307,3 +307,37 @@ func TestReceiptOfAChangeMadeElsewhere(t *testing.T) {
 		})
 	}
 }
+
+// TestBatchOutOfTime: a batch by POST has one answer, which comes in time whatever its calls wait for. What was changed by then is
+// said to be, and what comes after is not done.
+func TestBatchOutOfTime(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		first, second, third := l.good(), l.good(), l.good()
+		v := l.verifier(60, first, second, third)
+		var calls []string
+		for i, token := range []token{first, second, third} {
+			calls = append(calls, request1(i+1, setEnabled, fmt.Sprintf("[%q,false]", token.id)))
+		}
+		began := time.Now()
+		answered := make(chan string)
+		go func() {
+			answered <- string(l.s.Handle(context.Background(), l.Identity, Door{}, []byte("["+strings.Join(calls, ",")+"]")))
+		}()
+		time.Sleep(50 * time.Second)
+		v.want("changed 1")
+		v.beat(60) // the second call waits for 50 s after the first
+		answer := <-answered
+		if got := fmt.Sprint(inShort(answer)); got != "[[1 1=0+1, 2 error 503, 3 error 503]]" {
+			t.Error(got)
+		}
+		if took := time.Since(began); took != LongestCall {
+			t.Errorf("it took %v", took)
+		}
+		if !strings.Contains(answer, "the change is made, but the time") || !strings.Contains(answer, "this call was not made") {
+			t.Error(answer)
+		}
+		if l.ask(second) != nil || l.ask(third) == nil {
+			t.Error("something else is changed")
+		}
+	})
+}

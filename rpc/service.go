@@ -21,7 +21,7 @@ import (
 const callTimeout = 15 * time.Second
 
 // LongestCall is how long a call may take in all: its own work, and then the wait for verifiers, be they those of a process
-// before this one.
+// before this one. The calls of a batch that comes without a connection take no longer together.
 const LongestCall = callTimeout + maxInherited
 
 // Options are a service's settings.
@@ -80,9 +80,13 @@ func (s *Service) Handle(ctx context.Context, id *models.Identity, door Door, me
 	if failed != nil {
 		return appendError(nil, nullID, failed)
 	}
+	ctx, cancel := context.WithTimeout(ctx, LongestCall) // all of them, as there is one answer, which may not take longer
+	defer cancel()
 	changeID := models.NewChangeID()
 	return answerBatch(requests, func(i int, b []byte) []byte {
-		if i > 0 && door.Identify != nil { // one of the calls before may have ended the credential
+		if ctx.Err() == context.DeadlineExceeded && requests[i].err == nil {
+			requests[i].err = errBatchTime
+		} else if i > 0 && door.Identify != nil { // one of the calls before may have ended the credential
 			id, err := door.Identify(ctx)
 			if who = newCaller(id); err != nil && requests[i].err == nil {
 				requests[i].err = s.notWho(err)
