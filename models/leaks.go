@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -20,6 +21,25 @@ const (
 // credentialIn finds credentials in a text.
 var credentialIn = regexp.MustCompile(`(tw[st]_[0-9A-Za-z]{20})_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}`)
 
+// percentEncoded finds what is percent-encoded, be it several times over.
+var percentEncoded = regexp.MustCompile(`%(?:25)*([0-9A-Fa-f]{2})`)
+
+// withoutCredentials cuts credentials in a URL down to what is not secret, also where their characters are percent-encoded: then
+// all that the URL has of such characters is kept decoded.
+func withoutCredentials(url string) string {
+	decoded := percentEncoded.ReplaceAllStringFunc(url, func(encoded string) string {
+		b, err := hex.DecodeString(encoded[len(encoded)-2:])
+		if err != nil || b[0] != '_' && !isBase62(string(b), 1) {
+			return encoded
+		}
+		return string(b)
+	})
+	if credentialIn.MatchString(decoded) {
+		url = decoded
+	}
+	return credentialIn.ReplaceAllString(url, "$1")
+}
+
 // leakURL reads where a token was found. What signs somebody in there is not kept, nor is a credential in its path or query.
 func leakURL(text string) (string, error) {
 	wrong := invalid("options.url", fmt.Sprintf("url is an http or https URL of at most %d characters, all else than ASCII percent-encoded", maxURL))
@@ -31,7 +51,7 @@ func leakURL(text string) (string, error) {
 		return "", wrong
 	}
 	u.User = nil
-	return credentialIn.ReplaceAllString(u.String(), "$1"), nil
+	return withoutCredentials(u.String()), nil
 }
 
 // ReportLeak ends the credential of a secret that somebody found where it should not be: a token is switched off, and its
