@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -27,9 +28,10 @@ func (r *rates) take(facts *models.Facts) time.Duration {
 	l := r.full
 	l.bucket = bucket{int(rate.Requests), time.Duration(rate.Window) * time.Second / time.Duration(rate.Requests)}
 	now := time.Now()
-	wait := l.wait(facts.TokenID, now)
+	key := fmt.Sprint(facts.TokenID, " ", rate.Requests, "/", rate.Window) // another limit begins with a bucket of its own
+	wait := l.wait(key, now)
 	if wait == 0 {
-		l.take(facts.TokenID, now)
+		l.take(key, now)
 	}
 	return wait
 }
