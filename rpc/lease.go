@@ -266,6 +266,9 @@ func (s *Service) beat(ctx context.Context, c *Call, p beatParams) (beatResult, 
 		}
 		length = time.Duration(*seconds * float64(time.Second))
 	}
+	if p.Options.Confirmed < 0 {
+		return beatResult{}, invalidParam("options.confirmed", "confirmed is 0 or more")
+	}
 	if c.door.conn == nil {
 		return beatResult{}, errNoConnection
 	}

@@ -169,3 +169,12 @@ func TestFullLeaseUnconfirmed(t *testing.T) {
 		})
 	}
 }
+
+// TestBeatThatConfirmsNothingThatThereIs: there is no number below 0.
+func TestBeatThatConfirmsNothingThatThereIs(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		v := l.verifier(5)
+		v.call("/v1/verifier/beat", `[{"confirmed":-1}]`)
+		v.want("2 error -32602")
+	})
+}
