@@ -100,8 +100,8 @@ const (
 	maxCount = 1_000_000_000 // more than a verifier can answer between two reports, and 90 days of them are no overflow
 )
 
-// ReportUses counts what a verifier has answered for by itself, all or nothing.
-func (s *Store) ReportUses(uses []Use) error {
+// ReportUses counts what a user's verifier has answered for by itself, all or nothing.
+func (s *Store) ReportUses(userID string, uses []Use) error {
 	if len(uses) < 1 || len(uses) > maxUses {
 		return invalid("uses", fmt.Sprintf("1 to %d uses", maxUses))
 	}
@@ -119,7 +119,7 @@ func (s *Store) ReportUses(uses []Use) error {
 		}
 		more[i] = tally{u.TokenID, now - now%hour, u.Allowed, u.Denied}
 	}
-	if !s.uses.countAll(more) {
+	if !s.uses.countAll(userID, more) {
 		return ErrUnavailable
 	}
 	for _, u := range uses {

@@ -16,8 +16,9 @@ import (
 // Uses of credentials are remembered in memory and written in batches, so that no call waits for such a write.
 const (
 	usesEvery = 5 * time.Second
-	usesMax   = 100_000 // credentials, and hours of tokens, between two writes; more are not remembered until the next write
-	usesBatch = 200     // credentials in one transaction, which holds their rows
+	usesMax   = 100_000     // credentials, and hours of tokens, between two writes; more are not remembered until the next write
+	usesOfOne = usesMax / 2 // of what one user reports: what he makes up must not crowd out what others count
+	usesBatch = 200         // credentials in one transaction, which holds their rows
 )
 
 // tally is how often a token was used in an hour.
@@ -43,13 +44,14 @@ type uses struct {
 	last  map[Credential]Time
 	hours map[string][]tally // by token
 	size  int                // of all in hours
+	by    map[string]int     // of size, what users have reported since the last write
 
 	writing chan struct{} // is full while somebody writes: one at a time
 	doubt   *tallies      // of whose COMMIT it is not known whether it took effect; of who writes
 }
 
 func (u *uses) init() {
-	u.last, u.hours, u.writing = map[Credential]Time{}, map[string][]tally{}, make(chan struct{}, 1)
+	u.last, u.hours, u.by, u.writing = map[Credential]Time{}, map[string][]tally{}, map[string]int{}, make(chan struct{}, 1)
 }
 
 func (u *uses) mark(c Credential, now Time) {
@@ -66,16 +68,18 @@ func (u *uses) count(more tally) {
 	u.add(more, usesMax)
 }
 
-// countAll counts all or none, and reports whether there was room.
-func (u *uses) countAll(more []tally) bool {
+// countAll counts all that a user reports or none of it, and says whether there was room.
+func (u *uses) countAll(userID string, more []tally) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.size+len(more) > usesMax {
+	if u.size+len(more) > usesMax || u.by[userID]+len(more) > usesOfOne {
 		return false
 	}
+	before := u.size
 	for _, m := range more {
 		u.add(m, usesMax)
 	}
+	u.by[userID] += u.size - before
 	return true
 }
 
@@ -104,7 +108,7 @@ func (u *uses) take(tokenID string) (last map[Credential]Time, hours map[string]
 	if tokenID == "" {
 		last, u.last = u.last, last
 		hours, u.hours = u.hours, hours
-		u.size = 0
+		u.size, u.by = 0, map[string]int{}
 		return last, hours
 	}
 	token := Credential{KindToken, tokenID}

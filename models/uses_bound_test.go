@@ -27,10 +27,10 @@ func TestUsesAreBounded(t *testing.T) {
 	for n := range usesMax - 1 {
 		s.Used(id(n), 1, 0)
 	}
-	if err := s.ReportUses([]Use{{TokenID: id(0), Allowed: 1}, {TokenID: id(usesMax), Allowed: 1}}); !errors.Is(err, ErrUnavailable) {
+	if err := s.ReportUses("ada", []Use{{TokenID: id(0), Allowed: 1}, {TokenID: id(usesMax), Allowed: 1}}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	if err := s.ReportUses([]Use{{TokenID: id(usesMax - 1), Allowed: 1}}); err != nil {
+	if err := s.ReportUses("ada", []Use{{TokenID: id(usesMax - 1), Allowed: 1}}); err != nil {
 		t.Error(err)
 	}
 	s.Used(id(usesMax), 1, 0)
@@ -45,6 +45,23 @@ func TestUsesAreBounded(t *testing.T) {
 	if count(0) != 3 || count(1) != 1 || count(usesMax) != 1 || s.uses.size != usesMax+1 {
 		t.Errorf("there are %d, %d, %d of %d", count(0), count(1), count(usesMax), s.uses.size)
 	}
+	s.uses.take("")
+	made := func(n int) []Use { return []Use{{TokenID: id(n), Allowed: 1}} }
+	for n := range usesOfOne {
+		if err := s.ReportUses("ada", made(n)); err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := s.ReportUses("ada", made(usesOfOne)); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("one user reports all: %v", err)
+	}
+	if err := s.ReportUses("bob", made(usesOfOne)); err != nil {
+		t.Errorf("another one has no room: %v", err)
+	}
 	s.uses.take("") // they are of no token
+	if err := s.ReportUses("ada", made(0)); err != nil {
+		t.Errorf("after they were written: %v", err)
+	}
+	s.uses.take("")
 	<-s.uses.writing
 }

@@ -173,7 +173,7 @@ func TestReportedUses(t *testing.T) {
 	modelstest.Each(t, func(t *testing.T, url string) {
 		store, admin, _ := openAt(t, url, time.Date(2027, 5, 1, 12, 30, 0, 0, time.UTC))
 		a, b, gone := newToken(t, store, admin, nil, true), newToken(t, store, admin, nil, true), newToken(t, store, admin, nil, true)
-		report := func(uses ...models.Use) error { return store.ReportUses(uses) }
+		report := func(uses ...models.Use) error { return store.ReportUses("ada", uses) }
 		if err := report(models.Use{TokenID: a.ID, Allowed: 3, Denied: 1}, models.Use{TokenID: "0000000000000000000z", Allowed: 7},
 			models.Use{TokenID: b.ID}, models.Use{TokenID: gone.ID, Denied: 1}, models.Use{TokenID: a.ID, Allowed: 1_000_000_000}); err != nil {
 			t.Fatal(err)

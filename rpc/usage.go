@@ -21,6 +21,6 @@ func (s *Service) readUsage(ctx context.Context, c *Call, p readUsage) (models.U
 	return s.store.ReadUsage(ctx, c.caller.Identity, p.TokenID, p.Options)
 }
 
-func (s *Service) reportUses(_ context.Context, _ *Call, p reportUses) (Empty, error) {
-	return Empty{}, s.store.ReportUses(p.Uses)
+func (s *Service) reportUses(_ context.Context, c *Call, p reportUses) (Empty, error) {
+	return Empty{}, s.store.ReportUses(c.caller.UserID, p.Uses)
 }
