@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -207,4 +208,30 @@ func (i *instance) slowReaders(ctx context.Context, ada person) {
 	running.files += 4 // as above
 	running.goroutines += 2
 	backTo(i.t, running, "too slow")
+}
+
+// TestNothingIsLeftOfVerifiers: however verifiers go, when their leases have run out no goroutine, no socket and no memory of
+// them is left.
+func TestNothingIsLeftOfVerifiers(t *testing.T) {
+	i := start(t, modelstest.SQLite(t))
+	_, token := i.make(`{}`)
+	i.holding(t, time.Second, false, token).cut() // the database's connections are made when they are needed first
+	running := used(t)
+	for n := range times(5) {
+		ctx, stop := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		for range 3 {
+			v := newRawVerifier(i.url, i.session, time.Second)
+			all.Go(func() { v.run(ctx) })
+			v.mustHold(t, token)
+			if n%2 == 0 {
+				v.release(ctx)
+			}
+		}
+		stop()
+		all.Wait()
+	}
+	running.files += 4 // SQLite's, which are made when they are needed and stay
+	running.goroutines += 2
+	backTo(t, running, "verifiers came and went")
 }

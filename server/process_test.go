@@ -34,16 +34,6 @@ func (p *program) post(ctx context.Context, method, params string) (status int, 
 	return p.Post(ctx, p.session, method, params)
 }
 
-// until waits until f is true.
-func until(t testing.TB, limit time.Duration, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", limit, what)
-		}
-	}
-}
-
 // change is one that was answered with success.
 type change struct {
 	method, token string

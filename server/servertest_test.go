@@ -30,6 +30,16 @@ const adminPassword = "correct horse battery"
 // patience is how long a test waits for what must come: far longer than it ever takes.
 const patience = 10 * time.Second
 
+// until waits until f is true.
+func until(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s", limit, what)
+		}
+	}
+}
+
 // instance is a running server with its administrator.
 type instance struct {
 	t       testing.TB
