@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models/modelstest"
 )
 
 // bounds are what a token has beside its permissions.
@@ -208,6 +210,26 @@ func TestCreateBounded(t *testing.T) {
 			t.Errorf("the server has %+v", is)
 		}
 	})
+}
+
+// What was counted of a token's use comes later than the rest, and takes room. What a person is about to click on stays where it is.
+func TestDetailsStayWhereTheyAre(t *testing.T) {
+	s := serve(t, modelstest.SQLite(t))
+	made := s.create("ci")
+	s.program.Call(made.Token, "/v1/session/read", nil)
+	s.js(nil, `(() => {
+		const call = api.call.bind(api);
+		const counted = new Promise((tell) => (globalThis.tellUsage = tell));
+		api.call = (method, ...params) => (method === "/v1/api-tokens/usage" ? counted.then(() => call(method, ...params)) : call(method, ...params));
+	})()`)
+	about := s.details("ci")
+	about.seeText("Counting…")
+	before := about.reach("button", "Rotate")
+	s.js(nil, "tellUsage()")
+	about.seeText("1 time allowed")
+	if after := about.reach("button", "Rotate"); after != before {
+		t.Errorf("the button was at %v, and is at %v", before, after)
+	}
 }
 
 // A token gets a new secret: the old one is good for as long as was said, and the new one is shown once.
