@@ -209,6 +209,7 @@ func TestAnswersOfTheirTime(t *testing.T) {
 
 // A server that stands still is no answer, nor is one that is gone; and both come back.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	i := install(t, modelstest.SQLite(t), VerifierOptions{Lease: shortLease})
 	created := i.create(t, "ci", TokenOptions{})
 	i.held(t, created)
@@ -240,7 +241,9 @@ func TestServerAway(t *testing.T) {
 
 // A verifier whose connection is cut holds up a change for no longer than its lease.
 func TestConnectionCut(t *testing.T) {
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, database string) {
+		t.Parallel()
 		i := install(t, database, VerifierOptions{Lease: shortLease})
 		created := i.create(t, "ci", TokenOptions{})
 		i.held(t, created)

@@ -86,7 +86,11 @@ func TestInactive(t *testing.T) {
 			}
 		}
 		session := "tws_" + token[4:bodySize]
-		for _, text := range []string{"", "x", token + "x", token[:74], token[:74] + "x", session + "_" + checksum(session), strings.Repeat("é", 37) + "x", strings.Repeat("x", 1<<20)} {
+		other := "x"
+		if strings.HasSuffix(token, other) {
+			other = "y"
+		}
+		for _, text := range []string{"", "x", token + "x", token[:74], token[:74] + other, session + "_" + checksum(session), strings.Repeat("é", 37) + "x", strings.Repeat("x", 1<<20)} {
 			if verdict(t, v, text).Active {
 				t.Errorf("%.80s is active", text)
 			}

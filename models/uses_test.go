@@ -65,7 +65,11 @@ func TestUsesAtTheDoors(t *testing.T) {
 		want("1+1: 05-01T12:00 1+1, from 04-24T13:00 to 05-01T13:00, last 2027-05-01T12:59:59.999Z")
 		set(began.Add(time.Millisecond))
 		use(secret, "192.0.2.1")
-		use(models.NewSecret(secret.Reveal()[:74]+"0"), "192.0.2.1") // of another text nothing is counted
+		other := "0"
+		if strings.HasSuffix(secret.Reveal(), other) {
+			other = "1"
+		}
+		use(models.NewSecret(secret.Reveal()[:74]+other), "192.0.2.1") // of another text nothing is counted
 		use(models.NewSecret(strings.Replace(secret.Reveal(), "twt_", "tws_", 1)), "192.0.2.1")
 		want("2+1: 05-01T12:00 1+1, 05-01T13:00 1+0, from 04-24T14:00 to 05-01T14:00, last 2027-05-01T13:00:00.000Z")
 
@@ -255,8 +259,10 @@ func TestUsesGoWithTheirToken(t *testing.T) {
 // Three nodes that count the same tokens at the same time, written while they count and while the tokens are changed, lose
 // none and count none twice; nor does a node that ends.
 func TestUsesOfSeveralNodes(t *testing.T) {
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, url string) {
-		const nodes, rounds, each = 3, 20, 5
+		t.Parallel()
+		const nodes, rounds, each = 3, 10, 5
 		options := models.Options{Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}}
 		store := openKeyed(t, url, options)
 		if _, err := store.Bootstrap(t.Context(), models.NewSecret(password)); err != nil {
