@@ -33,6 +33,7 @@ func TestAddressesOfConnections(t *testing.T) {
 			if err != nil {
 				t.Fatal(address, err)
 			}
+			t.Cleanup(func() { ws.CloseNow() }) // or the server waits for its goodbye when it stops
 			conns[address] = &conn{t, ws}
 			conns[address].next() // ready
 		}
@@ -53,8 +54,10 @@ func TestAddressesOfConnections(t *testing.T) {
 		if refused, body := i.handshake("", bearer(secret)); refused.StatusCode != 401 || body != nobody {
 			t.Errorf("shut out: %s %s; without a credential: %s", refused.Status, body, nobody)
 		}
-		if _, err := connect(ctx, i.url, secret, "", clients["127.0.0.2"]); err != nil {
+		if ws, err := connect(ctx, i.url, secret, "", clients["127.0.0.2"]); err != nil {
 			t.Error("from the address that is allowed:", err)
+		} else {
+			ws.CloseNow()
 		}
 		update(`["::1"]`)
 		if code := conns["127.0.0.2"].closed(); code != 4401 {

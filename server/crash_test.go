@@ -21,6 +21,7 @@ import (
 
 // The tests of this file run the program itself, since what is tested is what a process leaves behind.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	t.Run("program killed", func(t *testing.T) { modelstest.Each(t, killProgram) })
 	t.Run("database killed", killDatabase)
 	t.Run("database frozen", freezeDatabase)
@@ -69,6 +70,7 @@ func (p *program) finish(l *load, f *follower, done chan struct{}) {
 
 // What was answered is there, whole, with its event; what was not is there whole or not at all; followers get it all.
 func killProgram(t *testing.T, url string) {
+	t.Parallel()
 	p := run(t, url)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 	defer cancel()
@@ -96,6 +98,7 @@ func sum(statuses map[int]int) (n int) {
 
 // While its database is away the program lives, says 503, and afterwards goes on by itself.
 func killDatabase(t *testing.T) {
+	t.Parallel()
 	server := modelstest.StartServer(t)
 	p := run(t, server.URL())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
@@ -121,6 +124,7 @@ func killDatabase(t *testing.T) {
 const frozenFor = 3 * time.Second
 
 func freezeDatabase(t *testing.T) {
+	t.Parallel()
 	server := modelstest.StartServer(t)
 	p := run(t, server.URL())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)

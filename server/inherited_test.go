@@ -14,7 +14,9 @@ import (
 // its lease runs out. The server that comes then knows nothing of it, and gives no receipt before.
 func TestLeasesOutliveTheirServer(t *testing.T) {
 	const lease = 3 * time.Second
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeout(context.Background(), overall)
 		defer cancel()
 		p := servertest.Start(t, url)

@@ -62,7 +62,9 @@ func wantReceipt(t testing.TB, answer string, confirmed, expired int) {
 
 // TestReceipts: whoever switches a token off is answered when the verifiers that hold it have let go, in whatever way.
 func TestReceipts(t *testing.T) {
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, databaseURL string) {
+		t.Parallel()
 		i := start(t, databaseURL)
 		t.Run("all confirm", func(t *testing.T) {
 			id, token := i.make(`{}`)

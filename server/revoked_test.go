@@ -373,7 +373,9 @@ func TestRevokedMeansRevoked(t *testing.T) {
 		answerLines(t, url)
 		return
 	}
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 		defer cancel()
 		if models.DatabaseFile(url) == "" { // so that more happens between two answers

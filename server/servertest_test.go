@@ -102,7 +102,10 @@ func startKeeping(t testing.TB, url string, options models.Options, c server.Con
 			t.Error("close:", err)
 		}
 	})
-	t.Cleanup(i.stop)
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections() // one that was never used holds a server up for 5 s when it stops
+		i.stop()
+	})
 	i.session = i.signIn("admin", adminPassword)
 	return i
 }

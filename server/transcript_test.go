@@ -48,6 +48,7 @@ import (
 // must be the same afterwards, "<*>" is anything, and a member "..." lets an object have more members. Ids of messages
 // must match byte for byte, all else as JSON values.
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no transcripts", err)
@@ -58,6 +59,7 @@ func TestTranscripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
 			modelstest.Each(t, func(t *testing.T, url string) {
 				newPlayer(t, url, file).play(string(text))
 			})

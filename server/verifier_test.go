@@ -30,8 +30,10 @@ const (
 
 // TestVerifier runs web/verifier.js under Node.js, in a service that asks a real server about its callers' tokens.
 func TestVerifier(t *testing.T) {
+	t.Parallel()
 	node := nodeCommand(t)
 	modelstest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
 		p := run(t, url)
 		p.Call(p.session, "/v1/permissions/create", nil, "repo:read")
 		p.Call(p.session, "/v1/users/update-permissions", nil, p.me(), map[string]bool{"repo:read": true})
