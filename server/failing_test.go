@@ -177,7 +177,9 @@ func (f *failing) try(method, params string, b breakage) (failed string) {
 // TestFailedRevocations has every statement of every call that takes something away fail, one after the other. None is
 // reported as done, and none is half done: whatever was answered, verifications agree with the database.
 func TestFailedRevocations(t *testing.T) {
+	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		databaseURL := modelstest.SQLite(t)
 		f := newFailing(t, databaseURL, databaseURL)
 		for _, b := range sqliteBreakages(t, databaseURL) {
@@ -194,6 +196,7 @@ func TestFailedRevocations(t *testing.T) {
 		}
 	})
 	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
 		direct := modelstest.MariaDB(t)
 		proxy, databaseURL := newMySQLProxy(t, direct, 0)
 		f := newFailing(t, databaseURL, direct)

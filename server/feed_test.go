@@ -36,7 +36,9 @@ const overall = 2 * time.Minute
 // Sixteen connections change the tokens of four users, two followers of each are cut off at random and resume: each of
 // them has in the end every event of its user after its first connection, once, in order, and no other.
 func TestFollowersMissNothing(t *testing.T) {
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
 		i := start(t, url)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times(1))*overall)
 		defer cancel()

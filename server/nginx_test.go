@@ -19,7 +19,9 @@ const orders = "https://api.example.org/orders/7?x=1"
 
 // TestNginx is forward auth as docs/proxies.md has it for nginx.
 func TestNginx(t *testing.T) {
+	t.Parallel()
 	modelstest.Each(t, func(t *testing.T, database string) {
+		t.Parallel()
 		p := startProxied(t, database)
 		client := p.client("127.0.0.3")
 		p.Call(p.session, "/v1/permissions/create", nil, "orders:read")

@@ -72,9 +72,9 @@ func (l *load) worker(ctx context.Context, n int, do perform) {
 		l.mu.Unlock()
 		token, goOn := l.one(do, models.TokenCreated, "/v1/api-tokens/create", fmt.Sprintf("[%q]", name))
 		if token != "" && goOn {
-			_, goOn = l.one(do, models.TokenEnabledChanged, "/v1/api-tokens/set-enabled", fmt.Sprintf("[%q,false]", token))
+			token, goOn = l.one(do, models.TokenEnabledChanged, "/v1/api-tokens/set-enabled", fmt.Sprintf("[%q,false]", token))
 		}
-		if token != "" && goOn {
+		if token != "" && goOn { // its third version, by which verifyTokens knows it: a second that got no answer may not have been made
 			_, goOn = l.one(do, models.TokenPermissionsChanged, "/v1/api-tokens/set-permissions", fmt.Sprintf(`[%q,{"tokens:verify":true}]`, token))
 		}
 		if !goOn {

@@ -129,6 +129,7 @@ func TestRateLimitOfVerifications(t *testing.T) {
 // TestDatabaseAway: a node that loses its database answers nothing from memory after a while, and renews no lease: not one
 // verification says that a good token is bad. When the database is back it goes on.
 func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
 	database := modelstest.StartServer(t)
 	i := start(t, database.URL())
 	_, token := i.make(`{}`)
