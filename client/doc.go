@@ -45,6 +45,7 @@
 //   - An answer is given only to who asked before it was sent for; one for a token that changed meanwhile is asked for again.
 //     Many who ask for one token at once are one request, except where each question counts (a token with a rate limit).
 //   - A token is not answered for past its end, by the server's count of what is left and without any wall clock.
+//   - When its own credential ends it says so: Done is closed, and Err has the reason. It does not come back from that.
 //   - Each use is counted and reported, every 10 s and at Close. A report that broke off is sent again, so that uses are
 //     rather counted twice than lost.
 //

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -36,6 +37,17 @@ func ExampleNewVerifier() {
 		log.Fatal(err)
 	}
 	log.Print(http.Serve(listener, nil))
+}
+
+// A service that cannot verify any more, as its own token was switched off, had better say so than answer 503 for ever.
+func ExampleVerifier_Done() {
+	var v *client.Verifier // of NewVerifier
+	go func() {
+		<-v.Done()
+		if ended, ok := errors.AsType[*client.EndedError](v.Err()); ok {
+			log.Fatal("another TOKENWIRE_TOKEN is needed: ", ended)
+		}
+	}()
 }
 
 // Where there is no HTTP: an error is neither yes nor no.

@@ -151,7 +151,7 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 // Active counts as a use that was let in. Verify does not know where the token comes from: ask Decision.From, as Require does.
 //
 // Where the Verifier's own credential has ended, every error is also an *EndedError (errors.As), and will be: the service must
-// be started again with another one.
+// be started again with another one. Done tells of it without a question.
 func (v *Verifier) Verify(ctx context.Context, token string) (Decision, error) {
 	d, err := v.verify(ctx, token)
 	if d.Active {
@@ -235,6 +235,21 @@ func (v *Verifier) Stats() Stats {
 		stats.Leased = int64(v.options.clock()) < s.until.Load()
 	}
 	return stats
+}
+
+// Done is closed when the Verifier is at its end: after Close, or as its own credential has ended, be it switched off, expired or
+// replaced. Then it asks nobody any more, and only another one, with another credential, does: see to it that somebody hears
+// of that.
+func (v *Verifier) Done() <-chan struct{} { return v.client.stopped }
+
+// Err returns nil until Done is closed. Then it is why: an *EndedError, or ErrClosed.
+func (v *Verifier) Err() error {
+	select {
+	case <-v.client.stopped:
+		return v.client.why()
+	default:
+		return nil
+	}
 }
 
 // Close drops what is held, reports the uses there are, and gives the lease back, so that nobody waits for this Verifier any

@@ -235,23 +235,6 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// With its credential a verifier ends for good, and says why.
-func TestVerifierEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		v := s.verifier(VerifierOptions{})
-		token := s.mint("t1", nil)
-		verdict(t, v, token)
-		s.last().tell(methodEnded, map[string]any{"reason": "token-disabled"})
-		s.last().ws.Close(closeEnded, "")
-		synctest.Wait()
-		_, err := v.Verify(t.Context(), token)
-		if ended, ok := errors.AsType[*EndedError](err); !ok || ended.Reason != "token-disabled" || !isUnavailable(err) {
-			t.Errorf("%v", err)
-		}
-	})
-}
-
 // Whoever cannot say neither lets in nor turns away.
 func TestUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
