@@ -31,6 +31,7 @@ type Client struct {
 	http     *http.Client
 	log      *slog.Logger
 	observer observer
+	known    bool // it has been connected once. Of run
 
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when nothing is left
@@ -54,7 +55,8 @@ type observer interface {
 }
 
 // Dial connects, and returns when that is done. It tries again, with growing pauses, until ctx ends; that has no meaning for
-// the Client afterwards. A credential that is not good is an *EndedError at once.
+// the Client afterwards. A credential that is not good is an *EndedError at once, and a URL that leads to something else than
+// Tokenwire, which answers 404, say, an error at once.
 func Dial(ctx context.Context, o Options) (*Client, error) {
 	c, err := open(o, nil)
 	if err != nil {

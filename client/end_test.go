@@ -1,7 +1,10 @@
 package client
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,5 +56,41 @@ func TestVerifierIsDone(t *testing.T) {
 		if !errors.Is(v.Err(), ErrClosed) {
 			t.Errorf("%v", v.Err())
 		}
+	})
+}
+
+// What is not Tokenwire is not waited for: the URL's path is wrong. It is where there was Tokenwire before, and where it is only
+// busy.
+func TestWrongPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		o := VerifierOptions{URL: "ws://stage.example/wrong", Token: credential, HTTPClient: s.http()}
+		for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusUpgradeRequired, http.StatusOK} {
+			s.refuse(status)
+			began := time.Now()
+			_, err := NewVerifier(t.Context(), o)
+			if err == nil || time.Since(began) > 0 || !strings.Contains(err.Error(), `path "/wrong"; it should be "/api"`) {
+				t.Errorf("%d: %v, after %v", status, err, time.Since(began))
+			}
+			if _, err := Dial(t.Context(), Options{URL: "ws://stage.example", Token: credential, HTTPClient: s.http()}); err == nil || !strings.Contains(err.Error(), `path "/"`) {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		for _, status := range []int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway} {
+			s.refuse(status)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if _, err := NewVerifier(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d: %v", status, err)
+			}
+			cancel()
+		}
+		s.refuse(0)
+		v := s.verifier(VerifierOptions{})
+		s.refuse(http.StatusNotFound)
+		s.last().cut()
+		time.Sleep(time.Minute)
+		s.refuse(0)
+		time.Sleep(time.Minute)
+		verdict(t, v, s.mint("t1", nil))
 	})
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,15 @@ type EndedError struct {
 
 // Error returns the reason.
 func (e *EndedError) Error() string { return "tokenwire: the credential has ended: " + e.Reason }
+
+// wrongAddressError is an answer that Tokenwire does not give to a WebSocket.
+type wrongAddressError struct{ status, path string }
+
+// Error says what to look at.
+func (e *wrongAddressError) Error() string {
+	return fmt.Sprintf("tokenwire: the server answered %s, and no WebSocket, at the URL's path %q; it should be %q, and a proxy must let WebSockets through",
+		e.status, cmp.Or(e.path, "/"), "/api")
+}
 
 // RateLimited is a verification of a good token that is over its rate limit.
 type RateLimited struct {

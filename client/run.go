@@ -39,12 +39,16 @@ func (c *Client) run(ctx context.Context) {
 		began := time.Now()
 		err := c.connect(ctx)
 		ended, isEnd := errors.AsType[*EndedError](err)
+		wrong, isWrong := errors.AsType[*wrongAddressError](err)
 		switch {
 		case ctx.Err() != nil:
 			c.finish(ErrClosed)
 			return
 		case isEnd:
 			c.finish(ended)
+			return
+		case isWrong && !c.known: // later it is more likely that what stands before the server is being changed
+			c.finish(wrong)
 			return
 		}
 		if time.Since(began) > settled {
@@ -109,7 +113,7 @@ func (c *Client) connect(ctx context.Context) error {
 		case method == methodEnded:
 			ended = e.reason
 		case method == methodReady && !isReady:
-			isReady = true
+			isReady, c.known = true, true
 			if c.observer != nil {
 				c.observer.connected(k)
 			}
@@ -140,7 +144,7 @@ func (c *Client) connect(ctx context.Context) error {
 	return err
 }
 
-// dial makes the WebSocket. A credential that is not good is an *EndedError.
+// dial makes the WebSocket. A credential that is not good is an *EndedError, and what cannot be Tokenwire a *wrongAddressError.
 func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 	u := *c.url
 	if since := c.Position(); since != "" {
@@ -155,10 +159,23 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token.Reveal()}},
 	})
 	if err != nil && response != nil {
-		if response.StatusCode == http.StatusUnauthorized {
+		switch status := response.StatusCode; {
+		case status == http.StatusUnauthorized:
 			return nil, &EndedError{"unauthorized"}
+		case isLasting(status):
+			return nil, &wrongAddressError{response.Status, u.Path}
 		}
 		return nil, fmt.Errorf("tokenwire: the server answered %s", response.Status)
 	}
 	return ws, err
+}
+
+// isLasting reports whether a server that does not open the WebSocket with such a status would do the same at the next attempt:
+// it has something else at this path, or something before it does not let WebSockets through.
+func isLasting(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status/100 == 4 || status/100 == 2
 }

@@ -114,7 +114,8 @@ type Stats struct {
 }
 
 // NewVerifier connects, and returns when it has a lease. It tries again until ctx ends; that has no meaning for the Verifier
-// afterwards. A credential that is no good is an *EndedError, and one that may not verify an *Error 403, at once.
+// afterwards. A credential that is no good is an *EndedError, one that may not verify an *Error 403, and a URL that leads to
+// something else than Tokenwire, which answers 404, say, an error that names its path: all three at once.
 func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 	if err := o.check(); err != nil {
 		return nil, err
