@@ -46,8 +46,8 @@
 //     Many who ask for one token at once are one request, except where each question counts (a token with a rate limit).
 //   - A token is not answered for past its end, by the server's count of what is left and without any wall clock.
 //   - When its own credential ends it says so: Done is closed, and Err has the reason. It does not come back from that.
-//   - Each use is counted and reported, every 10 s and at Close. A report that broke off is sent again, so that uses are
-//     rather counted twice than lost.
+//   - Each use is counted and reported, every 10 s and at Close, at most once: a report whose answer is lost is not sent again, so that
+//     uses are rather lost (Stats.LostUses) than counted twice.
 //
 // With Grace, and only with it, it answers from what it held while the server is away, for so long after the lease, and
 // says so: Decision.Stale, Stats.Stale. Whoever sets it lets a disabled token in for so long where the network is cut.

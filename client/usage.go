@@ -107,7 +107,7 @@ type reported struct {
 	Denied  int64  `json:"denied"`
 }
 
-// reportTo reports what was used since the last time. What could not be sent, or may not have arrived, is kept.
+// reportTo reports what was used since the last time. What could not be sent, or was not counted, is kept.
 func (v *Verifier) reportTo(ctx context.Context, k *conn) {
 	v.mu.Lock()
 	v.gather()
@@ -121,7 +121,7 @@ func (v *Verifier) reportTo(ctx context.Context, k *conn) {
 	}
 	v.mu.Unlock()
 	for batch := range slices.Chunk(all, maxReport) {
-		if err := v.send(ctx, k, batch); err != nil {
+		if ctx.Err() != nil || v.send(ctx, k, batch) != nil { // where time is up, the rest is not sent to be lost
 			break
 		}
 		all = all[len(batch):]
@@ -133,14 +133,15 @@ func (v *Verifier) reportTo(ctx context.Context, k *conn) {
 	}
 }
 
-// send sends one report. One that the server understands and refuses would be refused for ever: it is given up.
+// send sends one report. One whose answer is lost may have been counted, and one that the server understands and refuses would
+// be refused for ever: both are given up.
 func (v *Verifier) send(ctx context.Context, k *conn, batch []reported) error {
 	_, err := k.call(ctx, methodReport, [][]reported{batch})
-	refused, isRefusal := errors.AsType[*Error](err)
-	if !isRefusal || refused.Code == codeUnavailable {
+	isLost := errors.Is(err, ErrOutcomeUnknown)
+	if refused := code(err); !isLost && (refused == 0 || refused == codeUnavailable) {
 		return err
 	}
-	v.options.Log.Error("tokenwire: a report of uses was refused", "cause", err)
+	v.options.Log.Error("tokenwire: a report of uses was refused, or its answer lost", "cause", err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, r := range batch {

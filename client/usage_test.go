@@ -156,6 +156,41 @@ func TestReportsThatFail(t *testing.T) {
 	})
 }
 
+// A report whose answer is lost may have been counted: it is not sent again.
+func TestReportWithoutAnswer(t *testing.T) {
+	for name, lose := range map[string]func(*stage){
+		"cut": func(s *stage) { s.last().cut() }, "late": func(*stage) { time.Sleep(reportTimeout) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				v := s.verifier(VerifierOptions{})
+				token := s.mint("t1", nil)
+				verdict(t, v, token)
+				for i := range maxReport { // with that one, more than go into one report
+					v.count(Decision{TokenID: fmt.Sprintf("x%d", i)}, true)
+				}
+				s.on(methodReport, func(*line, *request) any { return silent{} })
+				time.Sleep(reportEvery)
+				synctest.Wait()
+				verdict(t, v, token)
+				lose(s)
+				s.on(methodReport, func(*line, *request) any { return struct{}{} })
+				time.Sleep(2 * reportEvery)
+				verdict(t, v, token)
+				v.Close()
+				var told int64
+				for _, u := range s.reports() {
+					told += u.allowed
+				}
+				if lost := v.Stats().LostUses; told != maxReport+3 || lost != maxReport {
+					t.Errorf("%d uses were reported, %d of them are said to be lost", told, lost)
+				}
+			})
+		})
+	}
+}
+
 // Close does not wait for a server that says nothing, and nothing is answered after it.
 func TestCloseVerifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

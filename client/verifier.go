@@ -108,7 +108,7 @@ type Stats struct {
 	Stale       int64 // misses that were answered stale
 	Drops       int64 // entries dropped as their tokens had changed
 	Evicted     int64 // entries dropped as there was no more room
-	LostUses    int64 // uses that could not be kept until they are reported
+	LostUses    int64 // uses that could not be kept until they are reported, or whose reports may not have arrived
 	Held        int   // entries there are now
 	Leased      bool  // it may answer from memory now
 }
