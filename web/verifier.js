@@ -188,6 +188,7 @@ export class Verifier {
     const renewed = { sent, ms: Math.min(this.#leaseMs, lease * 1000) };
     if (link.lease && since(link.lease.sent) < link.lease.ms) return void Object.assign(link.lease, renewed);
     link.lease = renewed; // another one: what is held under one that had run out may have changed unheard
+    this.#held.clear(); // nor is it of use as stale: the server is back
   }
 
   #changed(/** @type {number} */ seq, /** @type {string[]} */ tokenIds) {
@@ -203,13 +204,13 @@ export class Verifier {
 
   // Questions: what is held, or one request about each token at a time.
 
-  /** What is held of a token and may be answered from; with grace, also so long after the lease.
-   * @param {string} key @param {number} [graceMs] */
+  /** What is held of a token and may be answered from: under the lease that there is; with grace, where there is none, so long after
+   * the one that there was. @param {string} key @param {number} [graceMs] */
   #usable(key, graceMs = 0) {
-    const facts = this.#held.get(key);
+    const [facts, lease] = [this.#held.get(key), this.#link?.lease];
     if (!facts?.lease || !(since(facts.asked) < facts.lifeMs)) return null;
-    const isLeased = graceMs > 0 || facts.lease === this.#link?.lease;
-    return isLeased && since(facts.lease.sent) < facts.lease.ms + graceMs ? facts : null;
+    if (lease && since(lease.sent) < lease.ms) return facts.lease === lease ? facts : null;
+    return graceMs > 0 && since(facts.lease.sent) < facts.lease.ms + graceMs ? facts : null;
   }
 
   /** @param {string} key @returns {Promise<{ facts: Facts | null, isStale: boolean }>} */

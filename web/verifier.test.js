@@ -617,9 +617,11 @@ test("grace does not outlive the token, is not for what is refused, and ends whe
   await ask(verifier, C);
   await desk.tell(C);
   await desk.break();
+  Desk.beats = false;
   t.mock.timers.tick(1);
   const back = Desk.last;
   await back.open();
+  await back.fail(503, undefined, back.all("beat")[0]);
   const refused = await ask(verifier, B);
   await back.fail(403);
   assert(refused.error instanceof Unavailable);
@@ -643,6 +645,25 @@ test("grace does not outlive the token, is not for what is refused, and ends whe
   assert.equal((await ask(verifier, A)).value.stale, true);
   await time.pass(1_000);
   assert.equal((await ask(verifier, A)).is, "pending");
+});
+
+test("nothing stale is answered while there is a lease, however slow the server is or what it fails with", async (t) => {
+  const { verifier, desk, time } = await startHolding(t, A, { grace: 60 });
+  await desk.break();
+  t.mock.timers.tick(1);
+  const back = Desk.last;
+  await back.open();
+  const failing = await ask(verifier, A);
+  await back.fail(503);
+  assert(failing.error instanceof Unavailable, "what was held before may have changed unheard, and here is the server to ask");
+  const slow = await ask(verifier, A);
+  await time.pass(4_990);
+  assert.equal(slow.is, "pending");
+  await time.pass(10);
+  assert(slow.error instanceof Unavailable);
+  await back.break();
+  assert((await ask(verifier, A)).error instanceof Unavailable, "nor after it");
+  assert.equal(verifier.counts.stale, 0);
 });
 
 test("where a stale answer is there, an answer is waited for half a second", async (t) => {
