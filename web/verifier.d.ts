@@ -18,7 +18,8 @@
  *   form and checksum is not even asked about.
  * - What is not held is answered by a request that is sent after the question. Those who ask about one token at the same time
  *   share it, but for tokens with a rate limit: there each use counts.
- * - What cannot be found out is thrown, as Unavailable, within `timeout`: nothing that fails makes a token good or bad.
+ * - What cannot be found out is thrown, as Unavailable, within `timeout`: nothing that fails makes a token good or bad. Where the
+ *   connection is known to be down that is at once; only the first one is waited for.
  * - Only with `grace` is anything answered that may be out of date, and only while there is no lease: with `stale: true`, and
  *   `counts.stale` tells how often.
  * - Every use of a good token is reported, in numbers, within 10 s and at close(). What could not be reported is lost rather

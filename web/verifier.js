@@ -74,7 +74,7 @@ export class Verifier {
   /** @type {Link | null} */ #link = null;
   /** @type {Map<string, Flight>} the last question about each token */ #flights = new Map();
   /** @type {Set<{ enter: () => void, refuse: (why: string) => void }>} */ #waiting = new Set();
-  #asking = 0;
+  #asking = 0; #isDown = false; // known to have no connection
   /** @type {Map<string, { allowed: number, denied: number }>} by token, since the last report */ #uses = new Map();
   #counts = { hits: 0, asked: 0, stale: 0, unavailable: 0 };
   /** @type {Promise<void> | null} */ #closing = null;
@@ -149,10 +149,11 @@ export class Verifier {
   // The lease: as long as beats are answered, on one connection. Whatever becomes of the connection ends it.
 
   #entered(/** @type {import("./client.js").State} */ state) {
+    this.#isDown = state !== "live" && (state !== "connecting" || this.#isDown || this.#link !== null); // at first nothing is known
     this.#unlink();
     const isOver = state === "ended" || state === "closed"; // the server is not away: it wants nothing more of us
     if (isOver || !this.#graceMs) this.#held.clear();
-    if (isOver) this.#refuseWaiting(`the connection has ${state}`);
+    if (this.#isDown) this.#refuseWaiting("there is no connection");
     if (state !== "live" || this.#closing) return;
     const reporting = setInterval(() => this.#report(), REPORT_MS);
     this.#link = { end: new AbortController(), beating: 0, reporting, isUp: false, seq: 0, lease: null, asking: new Set() };
@@ -221,7 +222,6 @@ export class Verifier {
     if (held) return { facts: held, isStale: false };
     const hasStale = this.#usable(key, this.#graceMs) !== null;
     try {
-      if (hasStale && !this.#link) throw new Unavailable("Tokenwire: there is no connection");
       return { facts: await (hasStale ? soon(this.#ask(key)) : this.#ask(key)), isStale: false };
     } catch (error) {
       const stale = isAway(error) && this.#usable(key, this.#graceMs);
@@ -272,18 +272,18 @@ export class Verifier {
     throw new Unavailable(`Tokenwire: the token has changed ${TRIES} times while it was asked about`);
   }
 
-  /** Waits for a live connection, and for a place among the questions under way. */
+  /** Waits for a place among the questions under way; for the connection only where it may be there at once. */
   #place(/** @type {number} */ ms) {
     return new Promise((resolve, reject) => {
       const fail = (/** @type {string} */ why) => reject(new Unavailable(`Tokenwire: ${why}`));
-      if (this.#closing || this.state === "ended") return fail("there is no connection, and there will be none");
+      if (this.#closing || this.#isDown) return fail("there is no connection");
       if (this.#waiting.size >= WAITING_MAX) return fail(`${WAITING_MAX} questions are waiting`);
       const settle = (/** @type {Function} */ how) => (clearTimeout(timer), this.#waiting.delete(wait), how());
       const wait = {
         enter: () => settle(() => (this.#asking++, resolve(null))),
         refuse: (/** @type {string} */ why) => settle(() => fail(why)),
       };
-      const timer = setTimeout(() => wait.refuse("no connection in time"), ms);
+      const timer = setTimeout(() => wait.refuse("no answer in time"), ms);
       this.#waiting.add(wait);
       this.#admit();
     });

@@ -325,14 +325,14 @@ test("a connection that is lost ends the lease at once; the next one begins with
   const { verifier, desk } = await startHolding(t, A);
   await desk.break();
   assert.equal(verifier.counts.held, 0);
-  const waiting = await ask(verifier, A);
   t.mock.timers.tick(1);
   assert.notEqual(Desk.last, desk);
   await Desk.last.open();
+  const asked = await ask(verifier, A);
   assert.deepEqual(Desk.last.names, ["beat", "report", "verify"]);
   assert.equal(Desk.last.sent[0].params[0].confirmed, 0);
   await Desk.last.tell(A);
-  assert.equal(waiting.value.active, true);
+  assert.equal(asked.value.active, true);
 });
 
 test("what came before a close in one packet is not held after it", async (t) => {
@@ -344,7 +344,37 @@ test("what came before a close in one packet is not held after it", async (t) =>
   assert.equal(verifier.counts.held, 0);
 });
 
-test("a question waits for the connection as long as it may, and no longer", async (t) => {
+test("a connection that is known to be down is not waited for: Unavailable at once, until it is back", async (t) => {
+  const { verifier, desk } = await startLive(t);
+  for (let i = 0; i < 28; i++) outcome(verifier.verify(mint(String(i).padStart(20, "0"))));
+  const behind = await ask(verifier, A);
+  assert.equal(behind.is, "pending");
+  const refused = async () => assert((await ask(verifier, A)).error instanceof Unavailable, verifier.state);
+  await desk.break();
+  assert(behind.error instanceof Unavailable);
+  assert.equal(verifier.state, "waiting");
+  await refused();
+  t.mock.timers.tick(1);
+  assert.equal(verifier.state, "connecting");
+  await refused();
+  await Desk.last.open();
+  const asked = await ask(verifier, A);
+  await Desk.last.tell(A);
+  assert.equal(asked.value.active, true);
+});
+
+test("at the start, too, once the first attempt has failed", async (t) => {
+  const { verifier } = start(t);
+  t.mock.method(globalThis, "fetch", async () => { throw new TypeError("refused"); });
+  const waiting = await ask(verifier, A);
+  assert.equal(waiting.is, "pending");
+  await Desk.last.break();
+  await turn();
+  assert(waiting.error instanceof Unavailable);
+  assert((await ask(verifier, A)).error instanceof Unavailable);
+});
+
+test("a question waits for the first connection as long as it may, and no longer", async (t) => {
   const { verifier, time } = start(t, { timeout: 700 });
   const early = await ask(verifier, A);
   await time.pass(400);
@@ -602,12 +632,12 @@ test("with grace what was held is answered while the server is away, stale and c
   await desk.break();
   const { value } = await ask(verifier, A, { permissions: ["repo:read"] });
   assert.deepEqual([value.active, value.allowed, value.stale], [true, true, true]);
-  assert.equal((await ask(verifier, B)).is, "pending", "what was not held is not made up");
+  assert((await ask(verifier, B)).error instanceof Unavailable, "what was not held is not made up");
   await time.pass(13_990);
   assert.equal((await ask(verifier, A)).value.stale, true);
   assert.equal(verifier.counts.stale, 2);
   await time.pass(10);
-  assert.equal((await ask(verifier, A)).is, "pending", "5 s and 10 s after the last beat");
+  assert((await ask(verifier, A)).error instanceof Unavailable, "5 s and 10 s after the last beat");
 });
 
 test("grace does not outlive the token, is not for what is refused, and ends when the server answers again", async (t) => {
@@ -644,7 +674,7 @@ test("grace does not outlive the token, is not for what is refused, and ends whe
   await time.pass(19_000);
   assert.equal((await ask(verifier, A)).value.stale, true);
   await time.pass(1_000);
-  assert.equal((await ask(verifier, A)).is, "pending");
+  assert((await ask(verifier, A)).error instanceof Unavailable);
 });
 
 test("nothing stale is answered while there is a lease, however slow the server is or what it fails with", async (t) => {
