@@ -111,6 +111,8 @@ export interface StateChange {
   retryAt?: number;
   /** Of "waiting": the close code of the connection that broke. */
   code?: number;
+  /** Of "waiting": what the server answered instead, an HTTP status or an error's code, where it could not be opened and that can be told. */
+  refusal?: number;
   /** Of "ended" and "closed". */
   reason?: string;
 }

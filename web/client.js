@@ -290,26 +290,26 @@ export class Api {
     this.#failAll(this.#sent, "connection-lost", "the connection broke; whether the call took effect is unknown");
     if (endReason !== null) return this.#finish("ended", endReason);
     const probe = (this.#probing = new AbortController());
-    const isRefused = !opened && (await this.#isRefused(probe));
+    const refusal = opened ? 0 : await this.#refusal(probe);
     if (this.#probing !== probe) return; // close(), reconnect() or signIn() came first
-    isRefused ? this.#finish("ended", "unauthorized") : this.#wait(code);
+    refusal === 401 ? this.#finish("ended", "unauthorized") : this.#wait(code, refusal);
   }
 
-  /** A browser does not tell why a WebSocket could not open; a POST does. @param {AbortController} probe */
-  #isRefused(probe) {
+  /** A browser does not tell why a WebSocket could not open; a POST does. 0: not even that. @param {AbortController} probe */
+  #refusal(probe) {
     this.#timer = setTimeout(() => probe.abort(), CONNECT_TIMEOUT_MS);
     const asked = post(this.#url, this.#credential(), "/v1/session/read", [], probe.signal);
-    return asked.then(() => false, (error) => error.code === 401);
+    return asked.then(() => 0, (error) => Number(error.code) || 0);
   }
 
-  /** Back-off with full jitter: a thousand clients of one dead server must not return as one. @param {number} code */
-  #wait(code) {
+  /** Back-off with full jitter: clients of one dead server must not return as one. @param {number} code @param {number} refusal */
+  #wait(code, refusal) {
     const floor = PROTOCOL_BROKEN.includes(code) ? MEND_PAUSE_MS : 0;
     const ceiling = Math.min(BACKOFF_CAP_MS, Math.max(BACKOFF_BASE_MS * 2 ** this.#attempt++, 2 * floor));
     const inMs = Math.round(floor + Math.random() * (ceiling - floor));
     this.#drop();
     this.#timer = setTimeout(() => this.#open(), inMs);
-    this.#enter("waiting", { inMs, retryAt: Date.now() + inMs, code });
+    this.#enter("waiting", { inMs, retryAt: Date.now() + inMs, code, ...(refusal && { refusal }) });
   }
 
   /** Lets go of the socket and of all that hangs on it; its later events are not heard. */

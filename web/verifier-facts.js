@@ -1,6 +1,6 @@
 /**
  * What a verifier (verifier.js) knows of tokens without asking anybody: whether a text can be one at all, the hash that it
- * is asked about by, and the facts that it was told, with where they count.
+ * is asked about by, and the facts that it was told, with where they count; and what it needs of clocks and promises.
  */
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const FORM = /^(twt_[\dA-Za-z]{20}_[\dA-Za-z]{43})_([\dA-Za-z]{6})$/;
@@ -23,6 +23,27 @@ const node = /** @type {any} */ (globalThis).process?.versions?.node ? await imp
 export function now() { return { steady: performance.now(), wall: Date.now() }; }
 /** The ms that have passed, by the clock that says more. @param {Moment} moment */
 export function since({ steady, wall }) { return Math.max(performance.now() - steady, Date.now() - wall); }
+
+/** A promise that is settled from elsewhere, and need not be awaited. */
+export function settler() {
+  /** @type {(value: any) => void} */ let resolve = () => {};
+  /** @type {(reason: Error) => void} */ let reject = () => {};
+  /** @type {Promise<any>} */ const promise = new Promise((...both) => ([resolve, reject] = both));
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+/** What a promise comes to if it is settled in time. @template Value @param {number} ms @param {Promise<Value>} promise
+ * @param {() => Error} late @returns {Promise<Value>} */
+export async function within(ms, promise, late) {
+  const { promise: end, reject } = settler();
+  const timer = setTimeout(() => reject(late()), ms);
+  try {
+    return await Promise.race([promise, end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** Whether it has the form of an API token, and its checksum. @param {unknown} text */
 export function isWellFormed(text) {

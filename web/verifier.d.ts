@@ -3,6 +3,8 @@
  *
  *     import { RateLimited, Unavailable, Verifier } from "./verifier.js";   // beside it: verifier-facts.js and client.js
  *     const verifier = new Verifier("wss://tokens.example/api", { token: process.env.TOKENWIRE });
+ *     verifier.ended.then((why) => { throw why; });                     // ends a process that would answer 503 for ever
+ *     await verifier.ready;
  *     app.use("/repos", verifier.require("repo:read"));
  *     app.get("/repos", (req, res) => res.json(repositoriesOf(req.auth.userId)));
  *
@@ -25,7 +27,8 @@
  * - Every use of a good token is reported, in numbers, within 10 s and at close(). What could not be reported is lost rather
  *   than reported twice.
  *
- * It connects when it is made, again whenever the connection breaks, and keeps its process alive until close().
+ * It connects when it is made, again whenever the connection breaks, and keeps its process alive until close(). `ready` tells
+ * whether that works at all, and `ended` when it does not any more, as its own token has been switched off, say.
  */
 import type { State } from "./client.js";
 
@@ -117,9 +120,18 @@ export interface Counts {
 export type Middleware = (req: any, res: any, next: (error?: unknown) => void) => Promise<void>;
 
 export class Verifier {
-  /** @param url ws(s):, http(s):, or relative to the page; by default /api where client.js came from. */
+  /** @param url ws(s):, http(s):, or relative to the page; by default /api where client.js came from.
+   * @throws TypeError where there is no token, nor a page that may have a session. */
   constructor(url?: string | URL, options?: Options);
 
+  /** Resolves when it has its first lease. Rejects, with what to do, where it cannot get one: its own token is no good, or may not
+   * verify; the server has something else at the URL's path (where that can be told: not from another origin's page); or it
+   * was closed. While the server is away it waits. It need not be awaited. But for the first and the last of these cases the
+   * verifier goes on trying until close(). */
+  readonly ready: Promise<void>;
+  /** Resolves, with what to do, when the verifier's own token is no good any more, or never was. That is for good: each question is
+   * Unavailable from then on. It never does after close(). */
+  readonly ended: Promise<Error>;
   /** The connection's; "ended" is for good: the verifier's own credential is no longer good. */
   readonly state: State;
   /** Since it was made. */

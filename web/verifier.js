@@ -4,6 +4,8 @@
  *
  *     import { RateLimited, Unavailable, Verifier } from "./verifier.js";
  *     const verifier = new Verifier("wss://tokens.example/api", { token: "twt_…" });     // one with tokens:verify
+ *     verifier.ended.then((why) => { throw why; });                        // another token is needed
+ *     await verifier.ready;                                                // throws what is wrong with the URL or the token
  *     app.use(verifier.require("repo:read"));                              // Express, Connect, node:http: (req, res, next)
  *     const decision = await verifier.verify(token, { permissions: ["repo:read"], ip });     // by hand
  *     if (decision.allowed) …                                              // what could not be found out is thrown
@@ -13,8 +15,8 @@
  * the server is sure to reach this verifier with every change: that is its lease. Whoever revokes a token waits for it.
  * verifier.d.ts beside it has the types, and the promises.
  */
-import { Api, ApiError } from "./client.js";
-import { Held, contain, digestOf, factsOf, isWellFormed, now, since } from "./verifier-facts.js";
+import { Api } from "./client.js";
+import { Held, contain, digestOf, factsOf, isWellFormed, now, settler, since, within } from "./verifier-facts.js";
 
 const LEASE_S = { usual: 5, least: 1, most: 60 };
 const BEATS_PER_LEASE = 3; // one may be late
@@ -28,6 +30,7 @@ const TRIES = 3; // to get facts that no change has overtaken
 const REPORT_MS = 10_000;
 const REPORT_MAX = 500; // tokens in a report
 const CLOSE_MS = 2_000; // for the last words
+const NEEDED = "one that holds tokens:verify"; // a token
 
 /** @import { Options, Question } from "./verifier.d.ts" */
 /** @import { Facts, Lease, Moment } from "./verifier-facts.js" */
@@ -70,7 +73,7 @@ class Decision {
 }
 
 export class Verifier {
-  #api; #held; #leaseMs; #graceMs; #timeoutMs; #address;
+  #api; #held; #leaseMs; #graceMs; #timeoutMs; #address; #path;
   /** @type {Link | null} */ #link = null;
   /** @type {Map<string, Flight>} the last question about each token */ #flights = new Map();
   /** @type {Set<{ enter: () => void, refuse: (why: string) => void }>} */ #waiting = new Set();
@@ -78,23 +81,28 @@ export class Verifier {
   /** @type {Map<string, { allowed: number, denied: number }>} by token, since the last report */ #uses = new Map();
   #counts = { hits: 0, asked: 0, stale: 0, unavailable: 0 };
   /** @type {Promise<void> | null} */ #closing = null;
+  #ready = settler(); #ended = settler();
 
   /** @param {string | URL} [url] @param {Options} [options] */
   constructor(url, options = {}) {
     const { lease = LEASE_S.usual, size = SIZE, grace = 0, timeout = TIMEOUT_MS, address = addressOf } = options;
     if (!(lease >= LEASE_S.least && lease <= LEASE_S.most)) throw new RangeError("Tokenwire: a lease has 1 to 60 seconds");
     if (!(size >= 0 && grace >= 0 && timeout > 0)) throw new RangeError("Tokenwire: size, grace and timeout are not negative");
+    if (!options.token && !globalThis.location) throw new TypeError(`Tokenwire: there is no token: give it ${NEEDED}`); // nor a page's cookie
     this.#api = new Api(url, { token: options.token, WebSocket: options.WebSocket });
     this.#held = new Held(size);
     this.#leaseMs = lease * 1000;
     this.#graceMs = grace * 1000;
     this.#timeoutMs = timeout;
     this.#address = address;
+    this.#path = new URL(url ?? "/api", globalThis.location?.href ?? import.meta.url).pathname;
     this.#api.on("/v1/verifier/changed", (/** @type {any} */ { seq, tokenIds }) => this.#changed(seq, tokenIds));
-    this.#api.on("state", ({ state }) => this.#entered(state));
+    this.#api.on("state", (/** @type {import("./client.js").StateChange} */ change) => this.#entered(change));
   }
 
   /** The connection's. */ get state() { return this.#api.state; }
+  /** @returns {Promise<void>} */ get ready() { return this.#ready.promise; }
+  /** @returns {Promise<Error>} */ get ended() { return this.#ended.promise; }
   /** What has been answered and from where, and how many tokens are held. */
   get counts() { return { ...this.#counts, held: this.#held.size }; }
 
@@ -148,12 +156,17 @@ export class Verifier {
 
   // The lease: as long as beats are answered, on one connection. Whatever becomes of the connection ends it.
 
-  #entered(/** @type {import("./client.js").State} */ state) {
+  /** @param {import("./client.js").StateChange} change */
+  #entered({ state, reason, refusal = 0 }) {
     this.#isDown = state !== "live" && (state !== "connecting" || this.#isDown || this.#link !== null); // at first nothing is known
     this.#unlink();
     const isOver = state === "ended" || state === "closed"; // the server is not away: it wants nothing more of us
     if (isOver || !this.#graceMs) this.#held.clear();
     if (this.#isDown) this.#refuseWaiting("there is no connection");
+    const end = state === "ended" && new Error(`Tokenwire: the verifier's own token is no good (${reason}): start it again with ${NEEDED}`);
+    if (end) for (const tell of [this.#ready.reject, this.#ended.resolve]) tell(end);
+    if (state === "closed") this.#ready.reject(new Error("Tokenwire: the verifier was closed"));
+    if (isLasting(refusal)) this.#ready.reject(new Error(`Tokenwire: the server answered ${refusal} at ${this.#path}, which should be /api`));
     if (state !== "live" || this.#closing) return;
     const reporting = setInterval(() => this.#report(), REPORT_MS);
     this.#link = { end: new AbortController(), beating: 0, reporting, isUp: false, seq: 0, lease: null, asking: new Set() };
@@ -174,8 +187,9 @@ export class Verifier {
     try {
       const answer = await calls.call("/v1/verifier/beat", { lease: this.#leaseMs / 1000, confirmed: link.seq });
       this.#renew(link, sent, answer);
-    } catch (error) { // the lease runs out unless a later one is answered
-      if (error instanceof ApiError && error.code === "timeout") this.#api.reconnect({ anew: true });
+    } catch (/** @type {any} */ error) { // the lease runs out unless a later one is answered
+      if (error.code === "timeout") this.#api.reconnect({ anew: true });
+      if (error.code === 403) this.#ready.reject(new Error(`Tokenwire: the verifier's own token may not verify: give it ${NEEDED}`, { cause: error }));
     }
     if (link !== this.#link) return;
     link.isUp = true;
@@ -188,6 +202,7 @@ export class Verifier {
     if (seq > link.seq) return this.#api.reconnect({ anew: true }); // it has read less than it was told
     const renewed = { sent, ms: Math.min(this.#leaseMs, lease * 1000) };
     if (link.lease && since(link.lease.sent) < link.lease.ms) return void Object.assign(link.lease, renewed);
+    this.#ready.resolve(undefined);
     link.lease = renewed; // another one: what is held under one that had run out may have changed unheard
     this.#held.clear(); // nor is it of use as stale: the server is back
   }
@@ -222,7 +237,7 @@ export class Verifier {
     if (held) return { facts: held, isStale: false };
     const hasStale = this.#usable(key, this.#graceMs) !== null;
     try {
-      return { facts: await (hasStale ? soon(this.#ask(key)) : this.#ask(key)), isStale: false };
+      return { facts: await (hasStale ? within(STALE_AFTER_MS, this.#ask(key), slow) : this.#ask(key)), isStale: false };
     } catch (error) {
       const stale = isAway(error) && this.#usable(key, this.#graceMs);
       if (stale) this.#counts.stale++;
@@ -264,7 +279,7 @@ export class Verifier {
         if (answer) return answer;
       }
     } catch (error) {
-      throw refusal(error);
+      throw refusalOf(error);
     } finally {
       this.#asking--;
       this.#admit();
@@ -344,21 +359,14 @@ export class Verifier {
 
 if (Symbol.asyncDispose) Object.defineProperty(Verifier.prototype, Symbol.asyncDispose, { value: Verifier.prototype.close });
 
-/** @template Value @param {Promise<Value>} promise @returns {Promise<Value>} */
-async function soon(promise) {
-  /** @type {any} */ let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Unavailable("Tokenwire: the server takes its time")), STALE_AFTER_MS);
-  });
-  try {
-    return /** @type {Value} */ (await Promise.race([promise, late]));
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Whether the URL is wrong: with that answer no repetition opens a WebSocket. @param {number} refusal */
+function isLasting(refusal) { return refusal === -32601 || refusal >= 400 && refusal < 500 && ![408, 425, 429].includes(refusal); }
+
+/** What comes too late where there is a stale answer. */
+function slow() { return new Unavailable("Tokenwire: the server takes its time"); }
 
 /** What the caller of verify() is thrown. @param {any} error */
-function refusal(error) {
+function refusalOf(error) {
   if (error.code === 429 && error.data?.retryAfterMs > 0) return new RateLimited(error.data.retryAfterMs);
   return new Unavailable(`Tokenwire: the token could not be verified: ${error.message}`, { cause: error });
 }

@@ -110,6 +110,78 @@ const isHeld = async (verifier, token) => {
   return is === "resolved" && value.active && !value.stale && verifier.counts.asked === before;
 };
 
+// ---- its beginning and its end
+
+test("it is ready with its first lease, and not with the connection", async (t) => {
+  const { verifier } = start(t);
+  const [ready, ended] = [outcome(verifier.ready), outcome(verifier.ended)];
+  Desk.beats = false;
+  await Desk.last.open();
+  await Desk.last.fail(503, undefined, Desk.last.all("beat")[0]);
+  assert.equal(ready.is, "pending", "a server that cannot lease yet is waited for");
+  t.mock.timers.tick(2_000);
+  await Desk.last.beat();
+  assert.equal(ready.is, "resolved");
+  await Desk.last.break(4401, "token-disabled");
+  assert.equal(ended.is, "resolved");
+  assert.match(ended.value.message, /no good \(token-disabled\): start it again with one that holds tokens:verify/);
+});
+
+/** What a verifier's start comes to where its first WebSocket cannot be opened and a POST is answered so. */
+async function startRefused(t, status, body = {}) {
+  const { verifier } = start(t);
+  t.mock.method(globalThis, "fetch", async () => new Response(JSON.stringify(body), { status }));
+  const [ready, ended] = [outcome(verifier.ready), outcome(verifier.ended)];
+  await Desk.last.break();
+  for (let i = 0; i < 5; i++) await turn();
+  return { verifier, ready, ended };
+}
+
+test("a wrong token is said at the start: what is wrong, and what to do", async (t) => {
+  const { verifier, ready, ended } = await startRefused(t, 401, { error: { code: 401, message: "no" } });
+  assert.match(ready.error.message, /token is no good \(unauthorized\): start it again with one that holds tokens:verify/);
+  assert.equal(ended.value, ready.error);
+  assert.equal(verifier.state, "ended");
+  await end(t, verifier);
+  const { verifier: may, time } = start(t, { lease: 3 });
+  const seen = outcome(may.ready);
+  Desk.beats = false;
+  await Desk.last.open();
+  await Desk.last.fail(403, undefined, Desk.last.all("beat")[0]);
+  assert.match(seen.error.message, /may not verify: give it one that holds tokens:verify/);
+  assert.equal(seen.error.cause.code, 403);
+  await time.pass(1_000);
+  await Desk.last.beat();
+  assert.equal((await ask(may, A)).is, "pending", "it goes on, and may be given the permission");
+});
+
+test("a wrong path is said at the start; a server that is away or busy is waited for", async (t) => {
+  for (const [status, body] of [[404], [403], [405], [404, { error: { code: -32601 } }]]) {
+    const { verifier, ready, ended } = await startRefused(t, status, body);
+    assert.match(ready.error?.message ?? "", /at \/api, which should be \/api/, String(status));
+    assert.equal(ended.is, "pending");
+    await end(t, verifier);
+  }
+  for (const status of [200, 408, 425, 429, 500, 502, 503]) {
+    const { verifier, ready } = await startRefused(t, status);
+    assert.equal(ready.is, "pending", String(status));
+    t.mock.timers.tick(1);
+    await Desk.last.open();
+    await turn();
+    assert.equal(ready.is, "resolved");
+    await end(t, verifier);
+  }
+});
+
+test("without a token there is no verifier, but for a page's; one that is closed before it is ready says so", async (t) => {
+  for (const token of [undefined, null, ""]) assert.throws(() => new Verifier("ws://tokenwire.test/api", { token, WebSocket: Desk }), /there is no token: give it one that holds/);
+  const { verifier } = start(t);
+  const [ready, ended] = [outcome(verifier.ready), outcome(verifier.ended)];
+  await verifier.close();
+  assert.match(ready.error.message, /was closed/);
+  assert.equal(ended.is, "pending");
+});
+
 // ---- asking
 
 test("a good token is asked about once, by its hash; then it is answered from what is held", async (t) => {
@@ -782,7 +854,7 @@ test("close() reports, gives the lease back and disconnects; after it all is Una
   assert.deepEqual([desk.sent.length, Wire.all.length, verifier.counts.held, verifier.state], [sent, 1, 0, "closed"]);
   assert.equal((await ask(verifier, "rubbish")).value.active, false);
   await verifier.close();
-  const idle = new Verifier("ws://tokenwire.test/api", { WebSocket: Desk });
+  const idle = new Verifier("ws://tokenwire.test/api", { token: OWN, WebSocket: Desk });
   const waiting = await ask(idle, A);
   await idle[Symbol.asyncDispose]();
   await turn();
@@ -804,7 +876,7 @@ test("close() does not wait for a server that says nothing, and nothing is answe
 
 test("options are checked", () => {
   for (const options of [{ lease: 0.9 }, { lease: 61 }, { lease: NaN }, { lease: "x" }, { size: -1 }, { grace: -1 }, { grace: NaN }, { timeout: 0 }]) {
-    assert.throws(() => new Verifier("ws://tokenwire.test/api", { WebSocket: Desk, ...options }), RangeError, inspect(options));
+    assert.throws(() => new Verifier("ws://tokenwire.test/api", { token: OWN, WebSocket: Desk, ...options }), RangeError, inspect(options));
   }
 });
 

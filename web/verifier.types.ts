@@ -24,6 +24,8 @@ is<State>()(verifier.state);
 is<Counts>()(verifier.counts);
 is<number>()(verifier.counts.stale);
 is<Promise<void>>()(verifier.close());
+is<Promise<void>>()(verifier.ready);
+is<Promise<Error>>()(verifier.ended);
 // @ts-expect-error it is told, and not set
 verifier.counts.hits = 0;
 
