@@ -768,6 +768,20 @@ test("nothing stale is answered while there is a lease, however slow the server 
   assert.equal(verifier.counts.stale, 0);
 });
 
+test("nor what was asked for under the lease before it", async (t) => {
+  const { verifier, desk, time } = await startLive(t, { grace: 60 });
+  Desk.beats = false;
+  await time.pass(3_000);
+  const early = await ask(verifier, A);
+  await time.pass(2_500);
+  await desk.beat();
+  await desk.tell(A);
+  assert.equal(early.value.active, true);
+  const slow = await ask(verifier, A);
+  await time.pass(600);
+  assert.equal(slow.is, "pending");
+});
+
 test("where a stale answer is there, an answer is waited for half a second", async (t) => {
   const { verifier, desk, time } = await startHolding(t, A, { lease: 2, grace: 60 });
   Desk.beats = false;
