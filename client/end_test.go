@@ -68,13 +68,15 @@ func TestWrongPath(t *testing.T) {
 		for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusUpgradeRequired, http.StatusOK} {
 			s.refuse(status)
 			began := time.Now()
-			_, err := NewVerifier(t.Context(), o)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			_, err := NewVerifier(ctx, o)
 			if err == nil || time.Since(began) > 0 || !strings.Contains(err.Error(), `path "/wrong"; it should be "/api"`) {
 				t.Errorf("%d: %v, after %v", status, err, time.Since(began))
 			}
-			if _, err := Dial(t.Context(), Options{URL: "ws://stage.example", Token: credential, HTTPClient: s.http()}); err == nil || !strings.Contains(err.Error(), `path "/"`) {
+			if _, err := Dial(ctx, Options{URL: "ws://stage.example", Token: credential, HTTPClient: s.http()}); err == nil || !strings.Contains(err.Error(), `path "/"`) {
 				t.Errorf("%d: %v", status, err)
 			}
+			cancel()
 		}
 		for _, status := range []int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway} {
 			s.refuse(status)
