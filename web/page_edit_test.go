@@ -111,7 +111,7 @@ func TestUsage(t *testing.T) {
 		about.seeText("Last used")
 		about.seeText("In the last 7 days 3 times allowed, 0 denied.")
 		about.seeText("Allowed by the hour")
-		about.seeNoText("still tried")
+		about.seeNoText("denied since")
 		s.call("/v1/api-tokens/set-enabled", nil, made.ID, false)
 		about.seeText("State Off")
 		for range 2 {
@@ -120,7 +120,7 @@ func TestUsage(t *testing.T) {
 		about.click("button", "Done")
 		about = s.details("ci")
 		about.seeText("In the last 7 days 3 times allowed, 2 denied.")
-		about.seeText("It is off, and still tried: 2 denied since")
+		about.seeText("It is off: 2 denied since")
 		about.seeText("Denied by the hour")
 		s.accessible()
 		var table []string

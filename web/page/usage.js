@@ -21,14 +21,16 @@ export function allHours({ hours, from, to }) {
   });
 }
 
-/** How often a token that is no good was tried since then, and since when that is counted: hours are counted as a whole.
- * @param {import("../client.js").Token} token @param {Usage} usage @param {boolean} [isOver] @returns {{ denied: number, since: number } | null} */
+/** How often a token that is no good was tried since then, and since when that is counted. Hours are counted as a whole: of the one in which it
+ * ended, which counts only where there was nothing later, some may have come before (isSure: none did).
+ * @param {import("../client.js").Token} token @param {Usage} usage @param {boolean} [isOver] @returns {{ denied: number, since: number, isSure: boolean } | null} */
 export function deniedSinceEnd(token, { hours, from }, isOver = isExpired(token)) {
   if (token.enabled && !isOver) return null;
   const end = token.enabled ? /** @type {string} */ (token.expiresAt) : token.updatedAt; // it was switched off then, or before
-  const since = Math.floor(Math.max(Date.parse(end), Date.parse(from)) / HOUR_MS) * HOUR_MS;
-  const denied = hours.reduce((sum, hour) => sum + (Date.parse(hour.from) >= since ? hour.denied : 0), 0);
-  return denied ? { denied, since } : null;
+  const ended = Math.max(Date.parse(end), Date.parse(from)) / HOUR_MS;
+  const deniedSince = (/** @type {number} */ since) => hours.reduce((sum, hour) => sum + (Date.parse(hour.from) >= since ? hour.denied : 0), 0);
+  const spans = [Math.ceil(ended), Math.floor(ended)].map((hour) => ({ denied: deniedSince(hour * HOUR_MS), since: hour * HOUR_MS, isSure: hour >= ended }));
+  return spans.find(({ denied }) => denied) ?? null;
 }
 
 /** @param {"allowed" | "denied"} member @param {string} word */
@@ -62,13 +64,19 @@ export class UsageView {
     setText(this.#status, `${lastUsedAt ? `Last used ${when(lastUsedAt)}` : "Never used"}. In the last ${days} days ${count(allowed, "time", "times")} allowed, ${denied.toLocaleString("en")} denied.`);
     const tried = deniedSinceEnd(token, usage);
     this.#tried.hidden = !tried;
-    if (tried) setText(this.#tried, `It is ${token.enabled ? "expired" : "off"}, and still tried: ${tried.denied.toLocaleString("en")} denied since ${when(tried.since)}.`);
+    if (tried) setText(this.#tried, triedWords(token, tried));
     const hours = allHours(usage);
     for (const { chart, element, member } of this.#charts) {
       element.hidden = !usage[member];
       chart.show(hours.map((hour) => ({ label: labelOf(hour.from), name: when(hour.from), value: hour[member] })));
     }
   }
+}
+
+/** @param {import("../client.js").Token} token @param {{ denied: number, since: number, isSure: boolean }} tried */
+export function triedWords({ enabled }, { denied, since, isSure }) {
+  const times = `${denied.toLocaleString("en")} denied since ${when(since)}`;
+  return isSure ? `It is ${enabled ? "expired" : "off"}, and still tried: ${times}.` : `It is ${enabled ? "expired" : "off"}: ${times}, some of them perhaps before that.`;
 }
 
 /** Of many hours only the day is named, in its middle. @param {number} hour */
