@@ -74,7 +74,8 @@ func TestLeaseRunsOut(t *testing.T) {
 		made := s.create("ci")
 		silent := s.verify("silent", 2, made.Token)
 		s.in("listitem", "ci").click("switch", "ci: enabled")
-		s.seeText("“ci” is off at 0 of 1 verifier; 1 lease ran out after")
+		s.seeText("“ci” is off everywhere after")
+		s.seeText("0 of 1 verifier confirmed, the lease of 1 ran out.")
 		silent.close()
 	})
 }

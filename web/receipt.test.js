@@ -9,8 +9,8 @@ const receipt = (verifiers, expired = 0, elapsedMs = 8.25) => ({ verifiers, conf
 test("says where a change has arrived, and after how long", () => {
   assert.equal(receiptWords(receipt(14), "off"), "off at 14 of 14 verifiers after 8 ms");
   assert.equal(receiptWords(receipt(1, 0, 0.4)), "known at 1 of 1 verifier after less than 1 ms");
-  assert.equal(receiptWords(receipt(14, 2, 5_012), "off"), "off at 12 of 14 verifiers; 2 leases ran out after 5.0 s");
-  assert.equal(receiptWords(receipt(1, 1, 999.4)), "known at 0 of 1 verifier; 1 lease ran out after 999 ms");
+  assert.equal(receiptWords(receipt(14, 2, 5_012), "off"), "off everywhere after 5.0 s: 12 of 14 verifiers confirmed, the leases of 2 ran out");
+  assert.equal(receiptWords(receipt(1, 1, 999.4)), "known everywhere after 999 ms: 0 of 1 verifier confirmed, the lease of 1 ran out");
   assert.equal(receiptWords(receipt(2, 0, 999.6)), "known at 2 of 2 verifiers after 1.0 s");
   assert.equal(receiptSentence(receipt(2), "gone"), " Gone at 2 of 2 verifiers after 8 ms.");
 });
@@ -21,7 +21,7 @@ test("says nothing of verifiers where none had to hear of it", () => {
 
 test("of many changes it says the worst", () => {
   assert.equal(receiptsSentence([receipt(2, 0, 3), receipt(2, 0, 12.4), receipt(0)]), " Every verifier that held them confirmed, the last after 12 ms.");
-  assert.equal(receiptsSentence([receipt(2, 0, 3), receipt(2, 1, 5_000)]), " Not every verifier confirmed: leases ran out, the last after 5.0 s.");
+  assert.equal(receiptsSentence([receipt(2, 0, 3), receipt(2, 1, 5_000)]), " Done everywhere after 5.0 s: not every verifier confirmed, and the leases of the others ran out.");
 });
 
 /** An app whose one call is answered by the test. */

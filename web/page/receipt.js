@@ -37,8 +37,9 @@ export function sayWaiting() {
  * @param {Receipt} receipt @param {string} [done] in words: "off" */
 export function receiptWords({ verifiers, confirmed, expired, elapsedMs }, done = "known") {
   if (!verifiers) return "";
-  const at = `${done} at ${confirmed} of ${verifiers} ${verifiers === 1 ? "verifier" : "verifiers"}`;
-  return expired ? `${at}; ${expired} ${expired === 1 ? "lease" : "leases"} ran out after ${elapsed(elapsedMs)}` : `${at} after ${elapsed(elapsedMs)}`;
+  const all = `${verifiers} ${verifiers === 1 ? "verifier" : "verifiers"}`;
+  if (!expired) return `${done} at ${confirmed} of ${all} after ${elapsed(elapsedMs)}`;
+  return `${done} everywhere after ${elapsed(elapsedMs)}: ${confirmed} of ${all} confirmed, the ${expired === 1 ? "lease" : "leases"} of ${expired} ran out`;
 }
 
 /** The same as a sentence of its own, with the space before it. @param {Receipt} receipt @param {string} [done] */
@@ -52,7 +53,7 @@ export function receiptsSentence(receipts) {
   const sum = (/** @type {"verifiers" | "expired"} */ member) => receipts.reduce((total, one) => total + one[member], 0);
   if (!sum("verifiers")) return "";
   const after = elapsed(Math.max(...receipts.map(({ elapsedMs }) => elapsedMs)));
-  return sum("expired") ? ` Not every verifier confirmed: leases ran out, the last after ${after}.` : ` Every verifier that held them confirmed, the last after ${after}.`;
+  return sum("expired") ? ` Done everywhere after ${after}: not every verifier confirmed, and the leases of the others ran out.` : ` Every verifier that held them confirmed, the last after ${after}.`;
 }
 
 /** @param {number} ms */
