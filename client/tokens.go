@@ -21,6 +21,7 @@ type Token struct {
 	AllowedIPs           []string        `json:"allowedIps"` // nil: anywhere
 	RateLimit            *RateLimit      `json:"rateLimit"`  // nil: without a limit
 	LastUsedAt           *time.Time      `json:"lastUsedAt"`
+	PreviousUntil        *time.Time      `json:"previousUntil"` // until when the secret before the present one is good, or was; nil: it is not
 }
 
 // RateLimit is so many requests in so many seconds.

@@ -72,7 +72,12 @@ func TestSecretsAfterRotation(t *testing.T) {
 			t.Errorf("got %+v", token)
 		}
 		r.wantGood("rotated", "-+")
-		r.rotate(r.admin, time.Minute)
+		if token.PreviousUntil != nil {
+			t.Errorf("the one before is said to be good until %v", token.PreviousUntil)
+		}
+		if token := r.rotate(r.admin, time.Minute); token.PreviousUntil == nil || *token.PreviousUntil != models.TimeOf(r.now.Add(time.Minute)) {
+			t.Errorf("the one before is said to be good until %v", token.PreviousUntil)
+		}
 		r.wantGood("with an overlap", "-++")
 		r.now = r.now.Add(time.Minute - time.Millisecond)
 		r.wantGood("just before its end", "-++")

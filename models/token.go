@@ -32,7 +32,7 @@ type Token struct {
 	RateWindow           *int64        `json:"-"`
 	SecretNumber         int64         `json:"-"` // of the present secret, counted from 1
 	PreviousHash         []byte        `json:"-"` // of the secret before that, while it is good
-	PreviousUntil        *Time         `json:"-"` // when that ends
+	PreviousUntil        *Time         `json:"previousUntil,omitzero" doc:"until when the secret before the present one is good, or was; only where it was replaced with an overlap"`
 	EndTold              int64         `json:"-"` // how many of endSteps have been told of its end
 	LastUsedAt           *Time         `json:"lastUsedAt"`
 }

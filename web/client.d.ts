@@ -46,6 +46,8 @@ export interface Token {
   /** For the services that verify it; null: without a limit. */
   rateLimit: RateLimit | null;
   lastUsedAt: string | null;
+  /** Until when the secret before the present one is good, or was: only where it was replaced with an overlap. */
+  previousUntil?: string;
   /** The secret: only in the results of create and rotate, and never to be had again. */
   token?: string;
 }

@@ -131,6 +131,16 @@ func TestUsage(t *testing.T) {
 	})
 }
 
+// A token whose end comes while one looks at it is no more said to be on.
+func TestExpiresInSight(t *testing.T) {
+	onEach(t, func(t *testing.T, s *served) {
+		s.call("/v1/api-tokens/create", nil, "short", map[string]any{"expiresAt": time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339Nano)})
+		about := s.details("short")
+		about.seeText("State On")
+		about.seeText("State Expired")
+	})
+}
+
 // A token that somebody reported as leaked says so, and where it was found, as a text.
 func TestLeaked(t *testing.T) {
 	onEach(t, func(t *testing.T, s *served) {
@@ -258,6 +268,7 @@ func TestRotate(t *testing.T) {
 		s.seeNo("dialog", "“ci” has a new secret")
 		s.untilJS(`!document.documentElement.outerHTML.includes("` + first + `")`)
 		about.seeState("button", "Rotate", "focused")
+		about.seeText("Previous secret Works until")
 
 		about.click("button", "Rotate")
 		dialog = s.in("dialog", "Rotate “ci”?")
@@ -268,6 +279,7 @@ func TestRotate(t *testing.T) {
 		dialog.click("button", "Rotate")
 		dialog = s.in("dialog", "“ci” has a new secret")
 		dialog.seeText("The old one is good no more.")
+		about.seeNoText("Previous secret")
 		if last := dialog.value("textbox", "Secret"); !s.good(last) || s.good(first) || s.good(made.Token) {
 			t.Errorf("good: the new one %v, the ones before %v, %v", s.good(last), s.good(first), s.good(made.Token))
 		}

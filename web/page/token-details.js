@@ -36,10 +36,16 @@ export function tokenDialog(app, token, changed) {
   }
 
   const read = () => usage.read(app, followed.token);
-  const timer = setInterval(() => document.visibilityState === "visible" && app.api.state === "live" && read(), REREAD_MS);
-  dialog.addEventListener("close", () => (followed.end(), clearInterval(timer)));
+  const timer = setInterval(() => document.visibilityState === "visible" && app.api.state === "live" && (show(), read()), REREAD_MS); // an end may have come
+  const leave = app.api.on("/v1/api-tokens/expired", () => (show(), read()));
+  dialog.addEventListener("close", () => (followed.end(), leave(), clearInterval(timer)));
   show();
   read();
+}
+
+/** What is still good beside its secret. @param {Token} token @returns {[string, any][]} */
+function previousOf({ previousUntil }) {
+  return previousUntil && !isExpired({ expiresAt: previousUntil }) ? [["Previous secret", `Works until ${when(previousUntil)}`]] : [];
 }
 
 /** @param {Token} token @returns {[string, any][]} */
@@ -47,7 +53,7 @@ function factsOf(token) {
   const { expiresAt, allowedIps, rateLimit } = boundWords(token);
   const upper = (/** @type {string} */ text) => `${text[0].toUpperCase()}${text.slice(1)}`;
   return [
-    ["Secret", h("code", null, `${token.prefix}…`)], ["State", isExpired(token) ? "Expired" : token.enabled ? "On" : "Off"],
+    ["Secret", h("code", null, `${token.prefix}…`)], ...previousOf(token), ["State", isExpired(token) ? "Expired" : token.enabled ? "On" : "Off"],
     ["Created", when(token.createdAt)], ["Last changed", when(token.updatedAt)],
     ["Good", `${upper(expiresAt.text)}, ${allowedIps.text}`], ["Rate limit", upper(rateLimit.text)],
   ];
