@@ -17,6 +17,7 @@ const URL_SHOWN = 80; // characters; the activity has all of it
 export class TokenRow {
   /** @type {Token} */ token;
   isGone = false;
+  isRotated = false; // since it was reported
   /** The last report that its secret was found where it should not be. @type {Leak | null} */ leak = null;
   #parts;
   #chips = "";

@@ -34,6 +34,7 @@ class TokensView extends View {
   /** What has been created elsewhere while something was under the pointer. */ #held = 0;
   #isDrawing = false;
   #isStale = false; // to be read anew when nothing is under the pointer
+  /** What was reported when that was read. @type {Map<string, import("./leaks.js").Leak>} */ #leaks = new Map();
   /** @type {TokenRow | null} the last one picked, for a range */ #picked = null;
 
   #list = h("ul", { class: "tokens", role: "list" });
@@ -65,7 +66,8 @@ class TokensView extends View {
     for (const what of ["created", "deleted", "enabled-changed"]) this.hear(`/v1/api-tokens/${what}`, () => this.soon("count", SETTLE_MS, () => this.#count()));
     this.hear("/v1/api-tokens/leaked", (params) => this.#leaked(params));
     this.hear("/v1/api-tokens/expired", ({ tokenId }) => this.#expired(this.#rows.get(tokenId)));
-    this.hear("reset", () => this.#read());
+    this.hear("reset", () => (this.#read(), this.#findLeaks()));
+    this.#findLeaks();
     this.every(REREAD_MS, () => this.app.api.state === "live" && !this.#isHeld() && this.#read());
     for (const leave of ["pointerleave", "focusout"]) this.#list.addEventListener(leave, () => setTimeout(() => this.#isHeld() || this.#release()));
     this.#lookForEnd = watchEnd(this.#more, this.signal, () => this.#tokens.more()?.catch(() => {})); // the button says what is wrong
@@ -115,6 +117,23 @@ class TokensView extends View {
     row.leak = { url };
     row.show(row.token);
     announce(`“${row.token.name}” was reported as leaked.`);
+  }
+
+  /** What was reported before the page was there. The list does without where that cannot be read. */
+  async #findLeaks() {
+    try {
+      const all = await this.app.api.call("/v1/api-tokens/count", { where: { enabled: false } });
+      if (!all.total) return;
+      const { readLeaks } = await import("./leaks.js");
+      this.#leaks = await readLeaks(this.app);
+      for (const row of this.#rows.values()) this.#tellLeak(row);
+    } catch {}
+  }
+
+  /** @param {TokenRow} row */
+  #tellLeak(row) {
+    row.leak = this.#leaks.get(row.token.id) ?? row.leak;
+    row.show(row.token);
   }
 
   /** @param {TokenRow} [row] */
@@ -188,11 +207,13 @@ class TokensView extends View {
       if (known.token !== token) known.show(token);
       return known;
     }
-    return new TokenRow(token, {
+    const row = new TokenRow(token, {
       onSwitch: (one) => this.#switch(one), onSelect: (one, shift) => this.#select(one, shift), onDelete: (one, from) => this.#delete(one, from),
       onEdit: (one, from) => this.#open(from, () => import("./edit-permissions.js"), ({ editPermissionsDialog }) => editPermissionsDialog(this.app, one.token, (now) => this.#take(now))),
       onDetails: (one, from) => this.#open(from, () => import("./token-details.js"), ({ tokenDialog }) => tokenDialog(this.app, one.token, (now) => this.#take(now))),
     });
+    this.#tellLeak(row);
+    return row;
   }
 
   /** @param {boolean} isEmpty */
@@ -212,8 +233,34 @@ class TokensView extends View {
   // What can be done with one.
 
   /** @param {TokenRow} row */
-  async #switch(row) {
-    if (row.switch.isBusy) return;
+  #switch(row) {
+    if (row.switch.isBusy) return undefined;
+    return row.token.enabled ? this.#switchNow(row) : this.#unlessLeaked([row], row.switch.element, () => this.#switchNow(row));
+  }
+
+  /** Switches tokens on, and asks first where some were reported as leaked: nobody should undo that unseen.
+   * @param {TokenRow[]} rows @param {HTMLElement} from @param {() => void} go */
+  async #unlessLeaked(rows, from, go) {
+    /** @type {[Token, import("./leaks.js").Leak][]} */ let leaked = [];
+    /** @type {any} */ let module;
+    const isKnown = await act(this.app, from, async () => {
+      module = await import("./leaks.js");
+      const leaks = await module.readLeaks(this.app);
+      leaked = rows.filter(({ token, isRotated }) => !token.enabled && !isRotated && leaks.has(token.id)).map(({ token }) => [token, leaks.get(token.id)]);
+    });
+    if (!isKnown || this.signal.aborted) return;
+    const [row] = rows;
+    const rotate = () => this.#open(from, () => import("./rotate-token.js"), ({ rotateTokenDialog }) => rotateTokenDialog(this.app, row.token, (now) => {
+      row.isRotated = true;
+      row.leak = null;
+      this.#take(now);
+    }));
+    if (leaked.length) module.leakDialog(leaked, go, rows.length === 1 ? rotate : undefined);
+    else go();
+  }
+
+  /** @param {TokenRow} row */
+  async #switchNow(row) {
     const { id, name, enabled } = row.token;
     await act(this.app, row.switch.element, async () => {
       const call = (/** @type {(isWaiting: boolean) => void} */ tell) => receipted(this.app, "/v1/api-tokens/set-enabled", [id, !enabled], tell);
@@ -286,6 +333,12 @@ class TokensView extends View {
 
   /** @param {boolean} enabled */
   #switchSelected(enabled) {
+    const go = () => this.#switchAll(enabled);
+    enabled ? this.#unlessLeaked(this.#selected, this.#bulk, go) : go();
+  }
+
+  /** @param {boolean} enabled */
+  #switchAll(enabled) {
     this.#forSelected(this.#selected.map(({ token }) => token), `switched ${enabled ? "on" : "off"}`, (now) => now?.enabled === enabled,
       async ({ id }) => {
         const { result, receipt } = await receipted(this.app, "/v1/api-tokens/set-enabled", [id, enabled]);
