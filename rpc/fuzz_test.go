@@ -25,10 +25,12 @@ func FuzzMessage(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","method":"a","params":[1],"id":7}`, `{"jsonrpc":"2.0","method":"a"}`, `[]`, `[1,{"id":"x"}]`, `[{"jsonrpc":"2.0","method":"\u0061","id":null}]`,
 		`{"id":1,"id":2}`, `{"jsonrpc":"2.0","method":"a","id":-1.5e3} x`, `{"jsonrpc":"2.0","method":"a","params":{"a":{"b":[]}},"id":"ü\n\u0000"}`, ` { } `, `{"a":"\ud800"}`, `[[[[`, "\x00", `{"id":1`, `"x"`, `1 2`,
+		`{"jsonrpc":"2.0","method":"a","params":{"digest":"0a","options":{"hold":true,"permissions":["a","b"]}},"id":0}`, `{"method":"a","id":"x","jsonrpc":"2.0","params":[[],{},null,false]}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
+		checkPlain(t, message)
 		single, isSingle := parseSingle(message)
 		requests, failed := parseBatch(message)
 		if isSingle {
@@ -55,6 +57,17 @@ func FuzzMessage(f *testing.F) {
 			t.Fatalf("%q: taken for a single request: %v", message, isSingle)
 		}
 	})
+}
+
+// checkPlain holds what is read the quick way to what the parser makes of it.
+func checkPlain(t *testing.T, message []byte) {
+	quick, ok := parsePlain(message)
+	if !ok || !utf8.Valid(message) { // refused before
+		return
+	}
+	if r, ok := parseObject(message); !ok || !reflect.DeepEqual(r, quick) {
+		t.Fatalf("%q: quickly %+v, else %+v, %v", message, quick, r, ok)
+	}
 }
 
 func checkRequest(t *testing.T, message []byte, r request) {

@@ -55,6 +55,14 @@ func (p *parser) reset(b []byte) *jsontext.Decoder {
 
 // parseSingle reads a message that is one request. A message that is a batch, or not JSON, is left to parseBatch.
 func parseSingle(message []byte) (r request, ok bool) {
+	if r, ok = parsePlain(message); ok {
+		return r, true
+	}
+	return parseObject(message)
+}
+
+// parseObject reads a message that is one request, however it is written.
+func parseObject(message []byte) (r request, ok bool) {
 	if deeperThan(message, maxDepth) {
 		return request{}, false
 	}
