@@ -338,7 +338,8 @@ func (s *Store) prune(ctx context.Context) {
 func (s *Store) Prune(ctx context.Context) (more bool, err error) {
 	events, err1 := s.pruneFeeds(ctx)
 	uses, err2 := s.pruneUses(ctx)
-	return events || uses, errors.Join(err1, err2)
+	acknowledgements, err3 := s.pruneAcknowledgements(ctx)
+	return events || uses || acknowledgements, errors.Join(err1, err2, err3)
 }
 
 // pruneFeeds deletes events, and sessions. Of a feed it deletes from the beginning only, so that what is kept has no gap.

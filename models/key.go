@@ -112,6 +112,13 @@ func (k Key) check() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Deployment returns a name that all nodes of a deployment share, and nobody else knows.
+func (s *Store) Deployment() string {
+	mac := hmac.New(sha256.New, s.key.bytes())
+	mac.Write([]byte("deployment"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
 // adoptKey finds the key and holds it against the database. A database that knows a key accepts only that one; a missing
 // or wrong key is an error, never a reason to make another.
 func (s *Store) adoptKey(ctx context.Context, source KeySource) error {

@@ -58,7 +58,7 @@ func (s *Store) createBuiltins(ctx context.Context) error {
 		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
 			return err
 		}
-		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]meta{{pingName, ""}, {administratorsName, ""}, {leasesName, leasesValue(0)}}).Error
+		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]meta{{pingName, ""}, {administratorsName, ""}}).Error
 	})
 }
 

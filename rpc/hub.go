@@ -14,7 +14,6 @@ import (
 const (
 	heartbeatEvery = 15 * time.Second // a client that hears nothing for longer may take the server for dead
 	heartbeatSlots = 15               // connections beat in turns, one slot a second
-
 )
 
 // hub gives the events of each user to his connections on this node, in order, each once.
@@ -34,8 +33,10 @@ type hub struct {
 
 	facts        kept
 	size         int // facts kept at most
-	secured      secured
-	inherited    time.Time // when the last lease ends that a process before this one may have given
+	node         node
+	bus          Bus // nil for none
+	hints        hints
+	unsettled    map[*feed]struct{} // whose revocations other nodes may have to be told of; guarded by mu
 	uses         uses
 	held         share               // what verifiers hold
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
@@ -62,21 +63,29 @@ type feed struct {
 	conns       map[*Conn]struct{}
 	watches     map[string]*watch // by token id
 	revocations []*revocation     // that verifiers have not confirmed
+	settlements []settlement      // of the last that they have
 }
 
-func newHub(store *models.Store, log *slog.Logger, m *metrics, size int) *hub {
+func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus) *hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &hub{
 		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
+		bus: bus, unsettled: map[*feed]struct{}{},
 	}
 	h.idle.L = &h.mu
-	h.inherited = h.inherit()
+	h.hints.init()
+	h.swept.Store(int64(-nodeLease)) // it knows nothing before the first sweep
+	h.sweep(ctx)
 	for i := range h.slots {
 		h.slots[i] = map[*Conn]struct{}{}
 	}
 	h.background.Go(func() { h.every(ctx, heartbeatEvery/heartbeatSlots, h.heartbeat) })
 	h.background.Go(func() { h.every(ctx, sweepEvery, h.sweep) })
+	if bus != nil {
+		h.background.Go(func() { h.followHints(ctx) })
+		bus.Subscribe(h.hinted)
+	}
 	return h
 }
 
@@ -260,12 +269,13 @@ func (h *hub) connections(userID string, credential models.Credential) (n int) {
 // Committed gives the events of a commit to the connections that they concern. It returns when they have them, so that a
 // call that took a right away is not answered before the right is gone on this node.
 func (h *hub) Committed(events []models.Event) {
-	h.committed(events[0].ChangeID)
+	h.committed(events)
 	for len(events) > 0 {
 		n := 1
 		for n < len(events) && events[n].UserID == events[0].UserID {
 			n++
 		}
+		h.publishHint(HintChanged, events[0].UserID, events[n-1].Position)
 		if f := h.find(events[0].UserID); f != nil {
 			h.publish(f, events[:n])
 		}
@@ -359,4 +369,5 @@ func (s *Service) Shutdown(ctx context.Context) {
 	s.hub.shutdown(ctx)
 	s.hub.background.Wait()
 	s.hub.tellAllUses()
+	s.hub.quit()
 }

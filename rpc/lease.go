@@ -169,7 +169,7 @@ func (h *hub) makeRoom(l *lease) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if w := f.watches[id]; w != nil && l.has(id) {
-		h.tell(f, id, "", map[*lease][]string{l: {id}})
+		h.tell(f, newRevocation(f, id, 0), "", map[*lease][]string{l: {id}})
 		delete(w.leases, l)
 		h.unwatch(f, id)
 	}
@@ -281,7 +281,7 @@ func (s *Service) beat(ctx context.Context, c *Call, p beatParams) (beatResult, 
 	if !s.hub.current() {
 		return beatResult{}, models.ErrUnavailable
 	}
-	if err := s.hub.secure(ctx, length); err != nil {
+	if err := s.hub.allow(ctx, length); err != nil {
 		return beatResult{}, err
 	}
 	return beatResult{length.Seconds(), l.beat(length)}, nil

@@ -59,7 +59,12 @@ func TestReleaseAmongOtherCalls(t *testing.T) {
 			l.s.hub.vacate(lease, false)
 		}()
 		for waiting("(*hub).vacate") == 0 { // the bubble's clock stands still meanwhile: nobody waits for time
-			runtime.Gosched()
+			select {
+			case <-released:
+				t.Fatalf("there was nothing to take back: lease %p of feed %p, in all %d feeds, %v %v", lease, f, len(l.s.hub.feeds), lease.holds, f.watches)
+			default:
+				runtime.Gosched()
+			}
 		}
 		lease.beat(time.Minute)
 		if _, ok := lease.take(f, token.id); !ok {

@@ -23,8 +23,9 @@ type Receipt struct {
 
 // revocation is a change of what is known of a token, or of all a user's, on its way to the verifiers that hold it.
 type revocation struct {
-	feed    *feed
-	tokenID string // "" for all
+	feed     *feed
+	tokenID  string // "" for all
+	position int64  // of the change in the feed, or 0 for none
 
 	// All of these are guarded by feed.mu.
 	waiting   map[*lease]awaited
@@ -38,8 +39,8 @@ type awaited struct {
 	until time.Time
 }
 
-func newRevocation(f *feed, tokenID string) *revocation {
-	return &revocation{feed: f, tokenID: tokenID, waiting: map[*lease]awaited{}, confirmed: map[*lease]bool{}, done: make(chan struct{})}
+func newRevocation(f *feed, tokenID string, position int64) *revocation {
+	return &revocation{feed: f, tokenID: tokenID, position: position, waiting: map[*lease]awaited{}, confirmed: map[*lease]bool{}, done: make(chan struct{})}
 }
 
 // await has the revocation wait for a verifier.
@@ -99,23 +100,24 @@ func (r *revocation) finish() {
 // expireRevocations lets go of the revocations of a feed that are over. It is called with feed.mu held.
 func (h *hub) expireRevocations(f *feed, now time.Time) {
 	f.revocations = slices.DeleteFunc(f.revocations, func(r *revocation) bool {
-		r.expire(now)
-		if r.settled() {
-			h.release(f)
+		if r.expire(now); !r.settled() {
+			return false
 		}
-		return r.settled()
+		f.settled(r)
+		h.release(f)
+		return true
 	})
 }
 
 // expectation is the revocations that a call under way brings about.
 type expectation struct {
-	committed   bool // something was, and this node has been told of all that came before it, too
+	positions   map[string]int64 // of what was committed, by user: this node has been told of all that came before it, too
 	revocations []*revocation
 } // guarded by hub.mu
 
 // expecting makes the change of the call with a change id, and gathers the revocations that it brings about meanwhile.
 func expecting[T any](h *hub, changeID string, change func() (T, error)) (*expectation, T, error) {
-	x := &expectation{}
+	x := &expectation{positions: map[string]int64{}}
 	h.mu.Lock()
 	h.expectations[changeID] = x
 	h.mu.Unlock()
@@ -137,12 +139,14 @@ func (h *hub) expected(changeID string, r *revocation) {
 	}
 }
 
-// committed tells the call with a change id that what it changed is committed, and dispatched when it returns.
-func (h *hub) committed(changeID string) {
+// committed tells the call that made a change that it is committed, and dispatched when it returns.
+func (h *hub) committed(events []models.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if x := h.expectations[changeID]; x != nil {
-		x.committed = true
+	if x := h.expectations[events[0].ChangeID]; x != nil {
+		for _, e := range events {
+			x.positions[e.UserID] = max(x.positions[e.UserID], e.Position)
+		}
 	}
 }
 
@@ -216,10 +220,7 @@ func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 }
 
 // receipt returns when no verifier acts any more on what was before the revocations.
-func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*revocation) (Receipt, error) {
-	if err := h.awaitInherited(ctx); err != nil {
-		return Receipt{}, err
-	}
+func (h *hub) receipt(ctx context.Context, started time.Time, userID string, position int64, revocations []*revocation) (Receipt, error) {
 	confirmed := map[*lease]bool{}
 	for _, r := range revocations {
 		if err := r.wait(ctx, h.stopping); err != nil {
@@ -232,7 +233,11 @@ func (h *hub) receipt(ctx context.Context, started time.Time, revocations []*rev
 		}
 		r.feed.mu.Unlock()
 	}
-	receipt := Receipt{Verifiers: len(confirmed), ElapsedMs: float64(time.Since(started).Microseconds()) / 1000}
+	verifiers, elsewhere, err := h.awaitOthers(ctx, userID, position)
+	if err != nil {
+		return Receipt{}, err
+	}
+	receipt := Receipt{Verifiers: len(confirmed) + verifiers, Confirmed: elsewhere, ElapsedMs: float64(time.Since(started).Microseconds()) / 1000}
 	for _, is := range confirmed {
 		if is {
 			receipt.Confirmed++
@@ -259,21 +264,26 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 		return result, Receipt{}, err
 	}
 	// Who finds nothing to change must know of the change that was made before, which may not have been told here yet.
-	if !x.committed && !s.hub.look(ctx, s.hub.feedsOf(of.userID)) {
+	if len(x.positions) == 0 && !s.hub.look(ctx, s.hub.feedsOf(of.userID)) {
 		return result, Receipt{}, models.ErrUnavailable
 	}
+	position, known := x.positions[of.userID]
+	if !known {
+		position = anyPosition
+	}
+	s.hub.publishHint(HintWanted, of.userID, position)
 	revocations := x.revocations
 	for _, r := range s.hub.outstanding(*of) {
 		if !slices.Contains(revocations, r) {
 			revocations = append(revocations, r)
 		}
 	}
-	if conn := c.door.conn; conn != nil && (len(revocations) > 0 || time.Now().Before(s.hub.inherited)) {
+	if conn := c.door.conn; conn != nil && (len(revocations) > 0 || !s.hub.node.alone.Load()) {
 		notice := time.AfterFunc(noticeAfter, func() { conn.out.letGo(c.changeID) })
 		defer notice.Stop()
 		defer conn.out.makeRoom(c.changeID)()
 	}
-	receipt, cut := s.hub.receipt(c.patience(ctx), started, revocations)
+	receipt, cut := s.hub.receipt(c.patience(ctx), started, of.userID, position, revocations)
 	if errors.Is(cut, context.DeadlineExceeded) {
 		cut = errOutOfTime
 	}

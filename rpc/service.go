@@ -20,15 +20,16 @@ import (
 // callTimeout is how long one call may take: longer than any that makes progress.
 const callTimeout = 15 * time.Second
 
-// LongestCall is how long a call may take in all: its own work, and then the wait for verifiers, be they those of a process
-// before this one. The calls of a batch that comes without a connection take no longer together.
-const LongestCall = callTimeout + maxInherited
+// LongestCall is how long a call may take in all: its own work, and then the wait for verifiers, be they those of a node that is
+// gone. The calls of a batch that comes without a connection take no longer together.
+const LongestCall = callTimeout + hintWait + nodeLease + maxLease
 
 // Options are a service's settings.
 type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Version string // of Tokenwire, for the OpenRPC document
+	Bus     Bus    // to other nodes; may be nil
 	Facts   int    // how many tokens' facts are kept in memory; DefaultFacts by default
 }
 
@@ -58,7 +59,7 @@ func NewService(store *models.Store, o Options) *Service {
 		s.methods[m.name] = m
 	}
 	s.openrpc = openRPC(table, o.Version)
-	s.hub = newHub(store, o.Log, s.metrics, o.Facts)
+	s.hub = newHub(store, o.Log, s.metrics, o.Facts, o.Bus)
 	store.Observe(s.hub)
 	return s
 }

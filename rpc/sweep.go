@@ -9,19 +9,24 @@ import (
 
 // Times of a node's look at what others have committed.
 const (
-	sweepEvery     = time.Second     // how far a node may be behind what another one committed
+	sweepEvery     = 250 * time.Millisecond
 	sweepChunk     = 500             // users asked about in one query
-	nodeLease      = 2 * sweepEvery  // how long a node may answer from memory after a sweep began: one may fail, or be late
+	nodeLease      = time.Second     // how long a node may answer from memory after a sweep began: so far it may be behind
 	catchUpTimeout = 5 * time.Second // for reading events that were missed
 )
 
 // sweep finds what was committed without this node being told: by another node, or with an unknown outcome. It also finds
-// feeds that went back, which means that the database was restored.
+// feeds that went back, which means that the database was restored. Who waits for this node to have read all is told so; a sweep
+// after which he could not be told does not count.
 func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
 	h.tellAllUses()
 	began := time.Since(h.began)
-	if h.look(ctx, h.feedsOf(allUsers)) {
+	wanted, ok := h.attend(ctx)
+	if !ok || !h.look(ctx, h.feedsOf(allUsers)) {
+		return
+	}
+	if h.answer(ctx, wanted) {
 		h.swept.Store(int64(began))
 	}
 }

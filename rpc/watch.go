@@ -62,15 +62,18 @@ func (h *hub) revoke(f *feed, tokenID, changeID string) {
 		}
 		delete(f.watches, id)
 	}
-	h.tell(f, tokenID, changeID, told)
+	position := f.last
+	if f.lost { // no change of its own
+		position = 0
+	}
+	h.tell(f, newRevocation(f, tokenID, position), changeID, told)
 }
 
 // tell tells verifiers that what they hold of some tokens is no longer so.
-func (h *hub) tell(f *feed, tokenID, changeID string, told map[*lease][]string) {
+func (h *hub) tell(f *feed, r *revocation, changeID string, told map[*lease][]string) {
 	if len(told) == 0 {
 		return
 	}
-	r := newRevocation(f, tokenID)
 	for l, ids := range told {
 		slices.Sort(ids)
 		for chunk := range slices.Chunk(ids, changedChunk) {
@@ -82,5 +85,16 @@ func (h *hub) tell(f *feed, tokenID, changeID string, told map[*lease][]string) 
 	}
 	f.revocations = append(f.revocations, r)
 	h.hold(f)
+	h.unsettle(f)
 	h.expected(changeID, r)
+}
+
+// unsettle notes that other nodes may have to be told of a feed's revocations. It is called with feed.mu held.
+func (h *hub) unsettle(f *feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, is := h.unsettled[f]; !is {
+		h.unsettled[f] = struct{}{}
+		f.refs++
+	}
 }
