@@ -77,7 +77,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	service := rpc.NewService(store, rpc.Options{Log: log, Metrics: metrics, Version: version, Facts: set.tokensCached})
+	options := rpc.Options{Log: log, Metrics: metrics, Version: version, Facts: set.tokensCached}
+	if set.bus.URL != "" {
+		set.bus.Name, set.bus.Log, set.bus.Metrics = store.Deployment(), log, metrics
+		bus, err := server.OpenBus(set.bus)
+		if err != nil {
+			return err
+		}
+		defer bus.Close()
+		options.Bus = bus
+	}
+	service := rpc.NewService(store, options)
 	srv, err := server.New(server.Config{
 		Service: service, Store: store, Log: log, Metrics: metrics, Files: web.Files, Origins: set.origins, Proxies: set.proxies,
 	})

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/rpc"
+	"github.com/tokenwire/tokenwire/server"
 )
 
 // settings are what Tokenwire is started with: flags, each with an environment variable, and secrets, which come from
@@ -24,6 +26,7 @@ type settings struct {
 	key           models.KeySource
 	origins       []string
 	proxies       models.Addresses
+	bus           server.BusConfig // without URL for a node that has none
 	tokensPerUser int
 	tokensCached  int
 	eventsKept    time.Duration
@@ -39,6 +42,7 @@ Each flag has an environment variable, which counts where the flag is not given:
 Secrets come from the environment, or from the file that the variable with _FILE at its end names:
   TOKENWIRE_ADMIN_PASSWORD     the first administrator's password (random, and printed once, by default)
   TOKENWIRE_DATABASE_PASSWORD  the database's password, if it is not in TOKENWIRE_DATABASE
+  TOKENWIRE_NATS_PASSWORD      the bus's password, if it is not in TOKENWIRE_NATS
   TOKENWIRE_KEY                the key that secrets are stored under, 64 hexadecimal digits (--key-file by default)
 
 Flags:
@@ -56,6 +60,9 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true]: `URL` of the database")
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
 	flags.StringVar(&proxies, "trusted-proxy", "", "`addresses` and ranges of proxies whose X-Forwarded-For says where a request comes from, with commas between them")
+	flags.StringVar(&s.bus.URL, "nats", "", "nats://[<user>@]<host>:<port> or tls://…: `URL` of the bus that tells other nodes of changes at once, several with commas between them")
+	flags.StringVar(&s.bus.Credentials, "nats-credentials", "", "`file` of a NATS user's JWT and seed")
+	flags.StringVar(&s.bus.Authority, "nats-ca", "", "`file` of the certificates that those of NATS are signed with (default the system's)")
 	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")
 	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
 	flags.IntVar(&s.tokensCached, "tokens-cached", rpc.DefaultFacts, "tokens whose facts are kept in memory, to be verified without asking the database")
@@ -73,6 +80,9 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	given, err := fromEnvironment(flags, getenv)
 	if err != nil {
 		return nil, err
+	}
+	if given["nats"] && slices.ContainsFunc(members(s.bus.URL), hasPassword) {
+		return nil, errors.New("a password must not be in a flag, where every user of this machine can read it: use TOKENWIRE_NATS, or TOKENWIRE_NATS_PASSWORD_FILE")
 	}
 	if given["database"] && hasPassword(s.database) {
 		return nil, errors.New("a password must not be in a flag, where every user of this machine can read it: use TOKENWIRE_DATABASE, or TOKENWIRE_DATABASE_PASSWORD_FILE")
@@ -166,7 +176,7 @@ func hasPassword(database string) bool {
 func (s *settings) readSecrets(getenv func(string) string, keyFile string) error {
 	var databasePassword models.Secret
 	for name, secret := range map[string]*models.Secret{
-		"TOKENWIRE_ADMIN_PASSWORD": &s.adminPassword, "TOKENWIRE_DATABASE_PASSWORD": &databasePassword,
+		"TOKENWIRE_ADMIN_PASSWORD": &s.adminPassword, "TOKENWIRE_DATABASE_PASSWORD": &databasePassword, "TOKENWIRE_NATS_PASSWORD": &s.bus.Password,
 	} {
 		value, err := readSecret(getenv, name)
 		if err != nil {

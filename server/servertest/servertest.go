@@ -70,7 +70,18 @@ func Start(t testing.TB, database string, args ...string) *Program {
 	if programs.Unsupported != nil {
 		programs.Missing(t, "program to test", programs.Unsupported)
 	}
-	p := &Program{t: t, binary: build(t), database: database, key: filepath.Join(t.TempDir(), "key"), args: args}
+	return launch(&Program{t: t, binary: build(t), database: database, key: filepath.Join(t.TempDir(), "key"), args: args})
+}
+
+// Beside returns another node with the same database and key, and arguments of its own. A database in a file is not for that.
+func (p *Program) Beside(args ...string) *Program {
+	p.t.Helper()
+	return launch(&Program{t: p.t, binary: p.binary, database: p.database, key: p.key, args: args})
+}
+
+func launch(p *Program) *Program {
+	t := p.t
+	t.Helper()
 	t.Cleanup(p.end)
 	err := programs.OnFreePort(func(port int) error {
 		p.port = port
