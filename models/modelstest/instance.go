@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -78,6 +79,9 @@ type instance struct {
 	folder    string // absolute; holds all else
 	flush     int
 	port      int
+	galera    []string // options of a host of a cluster, or none
+	cluster   []string // those that say how it joins
+	group     string   // its address within the cluster
 	process   *programs.Process
 	databases atomic.Int64 // made so far; numbers the next
 }
@@ -135,7 +139,11 @@ func (s *instance) install() error {
 func (s *instance) options(more ...string) []string {
 	options := []string{"--no-defaults", "--skip-name-resolve", "--datadir=" + s.data(), "--tmpdir=" + s.folder}
 	if os.Geteuid() == 0 {
-		options = append(options, "--user=root") // refused to everyone else
+		user := "root" // refused to everyone else
+		if s.galera != nil {
+			user = galeraUser
+		}
+		options = append(options, "--user="+user)
 	}
 	return append(options, more...)
 }
@@ -165,18 +173,18 @@ func (s *instance) start() error {
 	if s.process.Running() {
 		return errors.New("it is running already")
 	}
-	p, err := s.launch(s.tools.server,
+	p, err := s.launch(s.tools.server, slices.Concat(s.galera, s.cluster, []string{
 		"--bind-address=127.0.0.1",
-		"--port="+strconv.Itoa(s.port),
+		"--port=" + strconv.Itoa(s.port),
 		// Relative to the data folder: the path of a socket may not be longer
 		// than about 100 bytes, and TMPDIR may be.
 		"--socket=socket",
 		"--character-set-server=utf8mb4",
 		"--max-connections=500",
 		"--innodb-log-file-size=16M",
-		"--innodb-flush-log-at-trx-commit="+strconv.Itoa(s.flush),
+		"--innodb-flush-log-at-trx-commit=" + strconv.Itoa(s.flush),
 		"--performance-schema=OFF",
-	)
+	})...)
 	if err != nil {
 		return err
 	}

@@ -99,5 +99,15 @@ func OnFreePort(start func(port int) error) error {
 	return err
 }
 
+// OnFreePorts starts a server that needs several ports.
+func OnFreePorts(n int, start func(ports []int) error) error {
+	if n == 0 {
+		return start(nil)
+	}
+	return OnFreePort(func(port int) error {
+		return OnFreePorts(n-1, func(ports []int) error { return start(append(ports, port)) })
+	})
+}
+
 // Address is the address of a port on this machine.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
