@@ -110,10 +110,12 @@ func (c *change) number() error {
 	return c.CreateInBatches(&c.events, rowsPerInsert).Error
 }
 
-// bump takes the next positions of a user's feed for a group of events, or only waits for who is taking some.
+// bump takes the next positions of a user's feed for a group of events, or only its turn among who is taking some. That is
+// written too: a mere lock would not hold between the hosts of a cluster.
 func (c *change) bump(userID string, group []*Event) error {
 	if len(group) == 0 {
-		return c.Clauses(forUpdate).Where("user_id = ?", userID).Find(&feed{}).Error
+		_, err := c.exec("UPDATE feeds SET turns = turns + 1 WHERE user_id = ?", userID)
+		return err
 	}
 	last, err := c.addToPosition(userID, len(group))
 	if err == nil && last == 0 {
@@ -216,6 +218,9 @@ func byUser(events []Event) map[string][]*Event {
 
 // forUpdate locks the rows that a query finds until the transaction ends. SQLite has one writer and needs no such lock;
 // its dialect leaves the clause out.
+//
+// Between the hosts of a cluster such a lock holds off who writes these rows and, in the same transaction, another one that
+// this one writes too. It does not hold off who only locks them as well: whatever has something to itself must write it.
 var forUpdate = clause.Locking{Strength: "UPDATE"}
 
 // forUpdate is the same for statements that are written out.
@@ -226,10 +231,17 @@ func (c *change) forUpdate() string {
 	return " FOR UPDATE"
 }
 
-// lockUsers locks users in the order of their ids and returns them by id. A user who is not there is not in the answer.
+// lockUsers has users to itself until the transaction ends, by writing to their rows in the order of their ids, and returns
+// them by id. A user who is not there is not in the answer.
 func (c *change) lockUsers(ids ...string) (map[string]*User, error) {
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		if _, err := c.exec("UPDATE users SET turns = turns + 1 WHERE id = ?", id); err != nil {
+			return nil, err
+		}
+	}
 	var users []*User
-	err := c.Clauses(forUpdate).Where("id IN ?", ids).Order("id").Find(&users).Error
+	err := c.Where("id IN ?", ids).Find(&users).Error
 	found := make(map[string]*User, len(users))
 	for _, u := range users {
 		found[u.ID] = u
@@ -237,7 +249,7 @@ func (c *change) lockUsers(ids ...string) (map[string]*User, error) {
 	return found, err
 }
 
-// lockUser locks one user.
+// lockUser does so with one user.
 func (c *change) lockUser(id string) (*User, error) {
 	users, err := c.lockUsers(id)
 	if err == nil && users[id] == nil {

@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -62,7 +61,7 @@ func openDatabase(raw string) (pools, error) {
 	case "mysql":
 		return openMySQL(raw)
 	}
-	return pools{}, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name> with the password in TOKENWIRE_DATABASE_PASSWORD")
+	return pools{}, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name>, with more hosts after commas if there are more, with the password in TOKENWIRE_DATABASE_PASSWORD")
 }
 
 // DatabaseFile returns the file of a SQLite URL, or "".
@@ -87,22 +86,22 @@ func gormConfig() *gorm.Config {
 // are no gap locks. The pool for changes prepares its statements, few and always the same; those for reads, whose
 // statements are of many shapes, send each as one text.
 func openMySQL(raw string) (p pools, err error) {
-	config, err := mysqlConfig(raw)
+	config, addresses, err := mysqlConfig(raw)
 	if err != nil {
 		return p, err
 	}
-	variable, err := isolationVariable(config)
+	variable, err := isolationVariable(config, addresses)
 	if err != nil {
-		return p, fmt.Errorf("connecting to %s: %w", config.Addr, err)
+		return p, fmt.Errorf("connecting to the database: %w", err)
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
-	if p.write, err = mysqlPool(config, mysqlConns, true); err != nil {
+	if p.write, err = mysqlPool(config, addresses, mysqlConns, true); err != nil {
 		return p, err
 	}
 	config = config.Clone()
 	config.InterpolateParams = true
-	if p.follow, err = mysqlPool(config, followConns, false); err == nil {
-		p.read, err = mysqlPool(config, mysqlConns, false)
+	if p.follow, err = mysqlPool(config, addresses, followConns, false); err == nil {
+		p.read, err = mysqlPool(config, addresses, mysqlConns, false)
 	}
 	if err != nil {
 		return p, errors.Join(err, p.close())
@@ -116,73 +115,84 @@ func migrationPool(raw string, write *gorm.DB) (db *gorm.DB, done func() error, 
 	if write.Name() == "sqlite" {
 		return write, func() error { return nil }, nil
 	}
-	config, err := mysqlConfig(raw)
+	config, addresses, err := mysqlConfig(raw)
 	if err != nil {
 		return nil, nil, err
 	}
 	config.ReadTimeout = migrationWait
-	if db, err = mysqlPool(config, mysqlConns, false); err != nil {
+	if db, err = mysqlPool(config, addresses, mysqlConns, false); err != nil {
 		return nil, nil, err
 	}
 	pool, err := db.DB()
 	return db, pool.Close, err
 }
 
-func mysqlPool(config *mysqldriver.Config, conns int, prepare bool) (*gorm.DB, error) {
-	var connector driver.Connector
-	connector, err := mysqldriver.NewConnector(config)
+func mysqlPool(config *mysqldriver.Config, addresses []string, conns int, prepare bool) (*gorm.DB, error) {
+	hosts, err := newHosts(config, addresses, prepare)
 	if err != nil {
 		return nil, err
 	}
-	if prepare {
-		connector = preparing{connector}
-	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(hosts)
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxLifetime(mysqlConnLife)
 	return gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
 }
 
-func mysqlConfig(raw string) (*mysqldriver.Config, error) {
-	wrong := errors.New("the database must be mysql://<user>@<host>:<port>/<name>, optionally with ?tls=true; the password goes into TOKENWIRE_DATABASE_PASSWORD, or percent-encoded after the user and a colon into TOKENWIRE_DATABASE")
+// mysqlConfig returns how to reach the hosts of a URL, and their addresses.
+func mysqlConfig(raw string) (config *mysqldriver.Config, addresses []string, err error) {
+	wrong := errors.New("the database must be mysql://<user>@<host>:<port>/<name>, optionally with more hosts after commas and with ?tls=true; the password goes into TOKENWIRE_DATABASE_PASSWORD, or percent-encoded after the user and a colon into TOKENWIRE_DATABASE")
 	u, err := url.Parse(raw)
 	if err != nil || u.User == nil || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
-		return nil, wrong // without err, which would repeat the password
+		return nil, nil, wrong // without err, which would repeat the password
 	}
-	config := mysqldriver.NewConfig()
+	if addresses, err = hostAddresses(u.Host); err != nil {
+		return nil, nil, wrong
+	}
+	config = mysqldriver.NewConfig()
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
-	config.Net, config.Addr = "tcp", u.Host
-	if u.Port() == "" {
-		config.Addr = net.JoinHostPort(u.Hostname(), "3306")
-	}
+	config.Net = "tcp"
 	config.DBName = strings.Trim(u.Path, "/")
 	for name, values := range u.Query() {
 		if name != "tls" {
-			return nil, wrong
+			return nil, nil, wrong
 		}
 		config.TLSConfig = values[0]
 	}
 	config.ClientFoundRows = true // an UPDATE to the same value has found its row
 	config.Timeout, config.ReadTimeout, config.WriteTimeout = mysqlDial, mysqlNetwork, mysqlNetwork
-	config.RejectReadOnly = true // a primary that has become a replica: let go of the connection
 	config.Logger = &mysqldriver.NopLogger{}
 	config.Params = map[string]string{
 		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // refuse what does not fit, rather than cut it off
 		"innodb_lock_wait_timeout": fmt.Sprint(mysqlLockSeconds),
 		"time_zone":                "'+00:00'",
 	}
-	return config, nil
+	return config, addresses, nil
+}
+
+// hostAddresses reads hosts with commas between them, each with its port or without.
+func hostAddresses(list string) (addresses []string, err error) {
+	for address := range strings.SplitSeq(list, ",") {
+		one := url.URL{Host: address}
+		if one.Hostname() == "" {
+			return nil, errors.New("a host without a name")
+		}
+		if one.Port() == "" {
+			address = net.JoinHostPort(one.Hostname(), "3306")
+		}
+		addresses = append(addresses, address)
+	}
+	return addresses, nil
 }
 
 // isolationVariable returns the session variable of the isolation level: MariaDB got MySQL's name for it in 11.1.
-func isolationVariable(config *mysqldriver.Config) (string, error) {
-	connector, err := mysqldriver.NewConnector(config)
+func isolationVariable(config *mysqldriver.Config, addresses []string) (string, error) {
+	hosts, err := newHosts(config, addresses, false)
 	if err != nil {
 		return "", err
 	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(hosts)
 	defer pool.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()

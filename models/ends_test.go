@@ -277,8 +277,8 @@ func TestEndsOfBefore(t *testing.T) {
 			}
 			mustExec(t, db, "INSERT INTO schema_migrations VALUES (?, 1)", i+1)
 		}
-		mustExec(t, db, "INSERT INTO users VALUES ('u1', 'ada', '', ?, 6)", true)
-		mustExec(t, db, "INSERT INTO feeds VALUES ('u1', 1, 'aaaaaaaaaaaa')")
+		mustExec(t, db, "INSERT INTO users (id, username, password_hash, enabled, created_at) VALUES ('u1', 'ada', '', ?, 6)", true)
+		mustExec(t, db, "INSERT INTO feeds (user_id, position, change_id) VALUES ('u1', 1, 'aaaaaaaaaaaa')")
 		now := time.Now().UnixMilli()
 		for id, end := range map[string]any{"past": now - 100_000, "near": now + 3_600_000, "none": nil} {
 			mustExec(t, db, "INSERT INTO api_tokens (id, user_id, name, name_folded, hash, enabled, version, created_at, updated_at, expires_at) VALUES (?, 'u1', 'x', 'x', ?, ?, 1, 1, 1, ?)",

@@ -62,10 +62,13 @@ func wrap(err error, what string) error {
 	return err
 }
 
+// mysqlDeadlock is also how a cluster says that a transaction lost to one of another host.
+const mysqlDeadlock = 1213
+
 // MySQL error numbers (dev.mysql.com/doc/mysql-errors): what goes away by trying again at once, and what means that the
 // server is away, full or read-only.
 var (
-	mysqlTransient   = []uint16{1205, 1213}
+	mysqlTransient   = []uint16{1205, mysqlDeadlock}
 	mysqlUnavailable = []uint16{1021, 1040, 1041, 1047, 1053, 1077, 1079, 1080, 1158, 1159, 1160, 1161, 1203, 1205, 1290, 1317, 1792, 1836, 1927, 3024, 3101, 4031}
 )
 
@@ -78,6 +81,18 @@ func transient(err error) bool {
 	return sqliteBusy(err)
 }
 
+// lost reports whether a transaction ended because its host could not be worked with, or its connection broke.
+func lost(err error) bool {
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn)
+}
+
+// rolledBack reports whether the error of a COMMIT says that nothing came of it: the transaction lost to one of another host
+// of the cluster, or the host took no COMMIT, or none was sent.
+func rolledBack(err error) bool {
+	var my *mysql.MySQLError
+	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &my) && my.Number == mysqlDeadlock
+}
+
 // Away reports whether err means that the database could not be reached or could not work, which is nobody's mistake
 // and passes.
 func Away(err error) bool {
@@ -86,7 +101,7 @@ func Away(err error) bool {
 		return slices.Contains(mysqlUnavailable, my.Number) || slices.Contains(mysqlTransient, my.Number)
 	}
 	var netErr net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) ||
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, errUnusable) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr) ||
 		errors.Is(err, context.DeadlineExceeded) || isClosed(err) || sqliteAway(err)
 }

@@ -133,11 +133,13 @@ func (s *Store) adoptKey(ctx context.Context, source KeySource) error {
 	}
 	if fresh {
 		row = meta{keyCheckName, s.key.check()}
-		db := s.write.WithContext(ctx)
-		if err := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+		err := s.transact(ctx, func(tx *gorm.DB) error {
+			return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
+		})
+		if err != nil {
 			return err
 		}
-		if err := db.Where("name = ?", keyCheckName).Take(&row).Error; err != nil {
+		if err := s.write.WithContext(ctx).Where("name = ?", keyCheckName).Take(&row).Error; err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // One folder per dialect, one file per version, named <version>_<what>.sql. A file that has been released never changes;
 // its statements are idempotent, since MySQL commits each one by itself and a start can be cut short between two. So is
 // ALTER TABLE … ADD COLUMN, which neither database can say IF NOT EXISTS of: what it says of a column that is there is
-// let pass. One such statement is done as a whole or not at all.
+// let pass. One such statement is done as a whole or not at all. So two nodes may even be at it together, as they are on two
+// hosts of a cluster, where no lock keeps them apart.
 //
 //go:embed migrations
 var migrations embed.FS
@@ -50,7 +52,7 @@ func migrate(ctx context.Context, db *gorm.DB) error {
 		}
 		defer func() { err = errors.Join(err, unlock(err)) }()
 		const table = "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"
-		if err := conn.Exec(table).Error; err != nil {
+		if err := migrateBy(conn, table); err != nil {
 			return err
 		}
 		return applyMigrations(conn, files)
@@ -58,8 +60,8 @@ func migrate(ctx context.Context, db *gorm.DB) error {
 }
 
 func applyMigrations(conn *gorm.DB, files []string) error {
-	var current int
-	if err := conn.Model(&schemaMigration{}).Select("COALESCE(MAX(version), 0)").Scan(&current).Error; err != nil {
+	current, err := currentVersion(conn)
+	if err != nil {
 		return err
 	}
 	if current > len(files)+newestTolerated {
@@ -70,9 +72,17 @@ func applyMigrations(conn *gorm.DB, files []string) error {
 			if err := applyMigration(conn, version, file); err != nil {
 				return fmt.Errorf("migration %s: %w", file, err)
 			}
+			if current, err = currentVersion(conn); err != nil { // another node may be further
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func currentVersion(conn *gorm.DB) (version int, err error) {
+	err = conn.Model(&schemaMigration{}).Select("COALESCE(MAX(version), 0)").Scan(&version).Error
+	return version, err
 }
 
 func applyMigration(conn *gorm.DB, version int, file string) error {
@@ -84,11 +94,26 @@ func applyMigration(conn *gorm.DB, version int, file string) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if err := conn.Exec(statement).Error; err != nil && !hasColumn(err) {
+		if err := migrateBy(conn, statement); err != nil && !hasColumn(err) {
 			return err
 		}
 	}
-	return conn.Create(&schemaMigration{version, TimeOf(time.Now())}).Error
+	err = migrateBy(conn, "INSERT INTO schema_migrations (version, applied_at) VALUES (?, ?)", version, TimeOf(time.Now()))
+	if errors.Is(err, gorm.ErrDuplicatedKey) { // another node was faster
+		return nil
+	}
+	return err
+}
+
+// migrateBy executes a statement, and does so again when another node's came between: then rows of it are there.
+func migrateBy(conn *gorm.DB, statement string, args ...any) error {
+	for attempt := 1; ; attempt++ {
+		err := conn.Exec(statement, args...).Error
+		if !transient(err) || attempt == maxAttempts {
+			return err
+		}
+		time.Sleep(rand.N(firstBackoff << attempt))
+	}
 }
 
 // hasColumn reports whether a column was not added because it is there. SQLite has no number for that.
@@ -101,7 +126,7 @@ func hasColumn(err error) bool {
 }
 
 // lockMigrations lets one node migrate at a time. SQLite: a write transaction, which also makes the whole migration one
-// step. MySQL: a named lock of this connection, which ends with it.
+// step. MySQL: a named lock of this connection, which ends with it. It is known to one host only.
 func lockMigrations(ctx context.Context, conn *gorm.DB) (unlock func(error) error, err error) {
 	if conn.Dialector.Name() == "sqlite" {
 		if err := conn.Exec("BEGIN IMMEDIATE").Error; err != nil {

@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -15,6 +14,7 @@ import (
 const (
 	maxAttempts     = 8                    // tries of a transaction that loses to others: beyond that the database is in trouble
 	firstBackoff    = 2 * time.Millisecond // wait before the second try, doubled for each further one
+	lostWait        = 5 * time.Second      // how long a call looks for another host: one that says nothing takes longer, and its caller knows best
 	openTimeout     = 30 * time.Second     // for the first contact with the database and its migrations' lock
 	DefaultTokens   = 1000                 // tokens that one user may have
 	DefaultKept     = 7 * 24 * time.Hour   // how long events are kept
@@ -135,7 +135,7 @@ func (s *Store) Close() error {
 
 // Ping reports whether the database answers and can be written to.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
 		return tx.Exec("UPDATE meta SET value = ? WHERE name = ?", NewChangeID(), pingName).Error
 	})
 }
@@ -148,15 +148,17 @@ func (s *Store) now() Time { return TimeOf(s.options.Now()) }
 // Now returns the time by the store's clock.
 func (s *Store) Now() Time { return s.now() }
 
-// transact runs f in a transaction and repeats it when it lost to another one. A COMMIT that fails otherwise may have
-// taken effect: its error is inDoubt. A caller who has gone is told so, whatever the driver made of it at that moment.
+// transact runs f in a transaction and repeats it when it lost to another one, or its host. A COMMIT that fails otherwise
+// may have taken effect: its error is inDoubt. A caller who has gone is told so, whatever the driver made of it at that moment.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		err := once(ctx, s.write, f)
 		if ctx.Err() != nil && !decided(err) {
 			return ctx.Err()
 		}
-		if err == nil || !transient(err) || attempt == maxAttempts {
+		again := transient(err) || lost(err) && !isInDoubt(err) && time.Since(began) < lostWait
+		if err == nil || !again || attempt == maxAttempts {
 			return err
 		}
 		pause := rand.N(firstBackoff << attempt)
@@ -171,8 +173,7 @@ func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 // decided reports whether a transaction came to an end of its own: it was committed, or perhaps, or refused.
 func decided(err error) bool {
 	var refused *Error
-	var doubt inDoubt
-	return err == nil || errors.As(err, &refused) || errors.As(err, &doubt)
+	return err == nil || errors.As(err, &refused) || isInDoubt(err)
 }
 
 // inDoubt marks the error of a COMMIT that was sent and did not succeed: whether it took effect is not known.
@@ -180,6 +181,11 @@ type inDoubt struct{ error }
 
 // Unwrap returns the error of the COMMIT.
 func (e inDoubt) Unwrap() error { return e.error }
+
+func isInDoubt(err error) bool {
+	var doubt inDoubt
+	return errors.As(err, &doubt)
+}
 
 // once runs f in one transaction. The end of ctx ends the wait for a connection, and what is not committed by then. It does
 // not cut off a statement: the drivers would throw the connection away, and each watch each statement for it. Statements
@@ -214,7 +220,7 @@ func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
 	}
 	committed = true
 	err = tx.Commit().Error
-	if err != nil && !errors.Is(err, sql.ErrTxDone) { // that one: rolled back as ctx ended, just before COMMIT was sent
+	if err != nil && !rolledBack(err) {
 		return inDoubt{err}
 	}
 	return err

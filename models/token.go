@@ -152,6 +152,11 @@ type ChangeOptions struct {
 func (s *Store) SetTokenEnabled(ctx context.Context, by Actor, tokenID string, enabled bool, o ChangeOptions) (*Token, error) {
 	var token *Token
 	err := s.change(ctx, by, func(c *change) (err error) {
+		if enabled && by.Credential.Kind == KindToken { // what the caller holds must stand
+			if _, err := c.lockUser(by.UserID); err != nil {
+				return err
+			}
+		}
 		if token, err = c.lockToken(tokenID); err != nil {
 			return err
 		}
