@@ -95,11 +95,10 @@ func openMySQL(raw string) (p pools, err error) {
 		return p, fmt.Errorf("connecting to the database: %w", err)
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
+	config.InterpolateParams = true // what is not prepared once is not prepared for one time either
 	if p.write, err = mysqlPool(config, addresses, mysqlConns, true); err != nil {
 		return p, err
 	}
-	config = config.Clone()
-	config.InterpolateParams = true
 	if p.follow, err = mysqlPool(config, addresses, followConns, false); err == nil {
 		p.read, err = mysqlPool(config, addresses, mysqlConns, false)
 	}

@@ -24,6 +24,7 @@ type hosts struct {
 type host struct {
 	driver.Connector
 	address string
+	prepare bool         // whether its connections prepare their statements
 	refused atomic.Int64 // how often it has said that it cannot be worked with: connections of before are of no use
 }
 
@@ -34,15 +35,11 @@ func newHosts(config *mysql.Config, addresses []string, prepare bool) (*hosts, e
 	for _, address := range addresses {
 		config := config.Clone()
 		config.Addr = address
-		var connector driver.Connector
 		connector, err := mysql.NewConnector(config)
 		if err != nil {
 			return nil, err
 		}
-		if prepare {
-			connector = preparing{connector}
-		}
-		h.all = append(h.all, &host{Connector: connector, address: address})
+		h.all = append(h.all, &host{Connector: connector, address: address, prepare: prepare})
 	}
 	h.last.Store(rand.Int64N(int64(len(h.all))))
 	return h, nil
@@ -84,7 +81,10 @@ func (h *host) connect(ctx context.Context, choose bool) (driver.Conn, error) {
 		c.Close()
 		return nil, err
 	}
-	return c, nil
+	if h.prepare && !c.clustered {
+		c.conn, err = prepared(c.conn)
+	}
+	return c, err
 }
 
 // hostConn is a connection that is thrown away when its host says that it cannot be worked with. One goroutine at a time

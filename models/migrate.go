@@ -112,7 +112,7 @@ func migrateBy(conn *gorm.DB, statement string, args ...any) error {
 		if !transient(err) || attempt == maxAttempts {
 			return err
 		}
-		time.Sleep(rand.N(firstBackoff << attempt))
+		time.Sleep(rand.N(min(firstBackoff<<attempt, longestBackoff)))
 	}
 }
 

@@ -11,21 +11,6 @@ import (
 // 50 of them, and a server allows 16,382 in all.
 const maxPrepared = 100
 
-// preparing makes connections that prepare each statement once. GORM's PrepareStmt cannot do that for transactions: what it
-// prepares inside of one ends with it, which costs two round trips a statement; outside, a statement would wait for
-// connections that transactions hold which wait for that statement.
-type preparing struct{ driver.Connector }
-
-// Connect opens a connection.
-func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
-	opened, err := p.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	prepared, err := lru.NewWithEvict(maxPrepared, func(_ string, s statement) { s.Close() })
-	return &preparedConn{opened.(conn), prepared}, err
-}
-
 // conn is what go-sql-driver's connections are to database/sql.
 type conn interface {
 	driver.Conn
@@ -45,10 +30,17 @@ type statement interface {
 	driver.StmtQueryContext
 }
 
-// preparedConn is a connection with its prepared statements, by text. One goroutine at a time uses it.
+// preparedConn is a connection that prepares each statement once, by text. GORM's PrepareStmt cannot do that for
+// transactions: what it prepares inside of one ends with it, which costs two round trips a statement; outside, a statement
+// would wait for connections that transactions hold which wait for that statement. One goroutine at a time uses it.
 type preparedConn struct {
 	conn
 	prepared *lru.Cache[string, statement]
+}
+
+func prepared(c conn) (*preparedConn, error) {
+	statements, err := lru.NewWithEvict(maxPrepared, func(_ string, s statement) { s.Close() })
+	return &preparedConn{c, statements}, err
 }
 
 // ExecContext executes a statement that returns no rows.

@@ -12,16 +12,17 @@ import (
 
 // Limits and defaults of a store.
 const (
-	maxAttempts     = 8                    // tries of a transaction that loses to others: beyond that the database is in trouble
+	maxAttempts     = 16                   // tries of a transaction that loses to others: beyond that the database is in trouble
 	firstBackoff    = 2 * time.Millisecond // wait before the second try, doubled for each further one
-	lostWait        = 5 * time.Second      // how long a call looks for another host: one that says nothing takes longer, and its caller knows best
-	openTimeout     = 30 * time.Second     // for the first contact with the database and its migrations' lock
-	DefaultTokens   = 1000                 // tokens that one user may have
-	DefaultKept     = 7 * 24 * time.Hour   // how long events are kept
-	DefaultSession  = 30 * 24 * time.Hour  // how long a session lasts
-	DefaultEnds     = 2 * time.Second      // how often tokens are looked for that are near their end: nobody waits longer to be told
-	MaxPermissions  = 1000                 // permissions in the catalogue, so that every set of them fits a message
-	MaxUserSessions = 100                  // sessions of one user: the oldest makes way for a new one
+	longestBackoff  = 100 * time.Millisecond
+	lostWait        = 5 * time.Second     // how long a call looks for another host: one that says nothing takes longer, and its caller knows best
+	openTimeout     = 30 * time.Second    // for the first contact with the database and its migrations' lock
+	DefaultTokens   = 1000                // tokens that one user may have
+	DefaultKept     = 7 * 24 * time.Hour  // how long events are kept
+	DefaultSession  = 30 * 24 * time.Hour // how long a session lasts
+	DefaultEnds     = 2 * time.Second     // how often tokens are looked for that are near their end: nobody waits longer to be told
+	MaxPermissions  = 1000                // permissions in the catalogue, so that every set of them fits a message
+	MaxUserSessions = 100                 // sessions of one user: the oldest makes way for a new one
 )
 
 // Options are a store's settings. Zero values mean the defaults.
@@ -161,7 +162,7 @@ func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 		if err == nil || !again || attempt == maxAttempts {
 			return err
 		}
-		pause := rand.N(firstBackoff << attempt)
+		pause := rand.N(min(firstBackoff<<attempt, longestBackoff))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

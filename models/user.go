@@ -123,15 +123,16 @@ func (s *Store) DeleteUser(ctx context.Context, by Actor, userID string) error {
 			return err
 		}
 		tokens := c.Session(&gorm.Session{NewDB: true}).Model(&Token{}).Select("id").Where("user_id = ?", userID)
-		for _, step := range []*gorm.DB{
-			c.Where("token_id IN (?)", tokens).Delete(&tokenPermission{}),
-			c.Where("user_id = ?", userID).Delete(&Token{}),
-			c.Where("user_id = ?", userID).Delete(&Session{}),
-			c.Where("user_id = ?", userID).Delete(&userPermission{}),
-			c.Where("id = ?", userID).Delete(&User{}),
+		for _, rows := range []struct {
+			where   string
+			of, all any
+		}{
+			{"token_id IN (?)", tokens, &tokenPermission{}}, {"user_id = ?", userID, &Token{}}, {"user_id = ?", userID, &Session{}},
+			{"user_id = ?", userID, &userPermission{}}, {"id = ?", userID, &User{}},
 		} {
-			if step.Error != nil {
-				return step.Error
+			// Not one after that fails: it may have ended the transaction, and the next would be one by itself.
+			if err := c.Where(rows.where, rows.of).Delete(rows.all).Error; err != nil {
+				return err
 			}
 		}
 		return c.record(userID, UserEnded, "", UserEndedParams{ReasonUserDeleted})
