@@ -57,7 +57,7 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	flags := flag.NewFlagSet("tokenwire", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
-	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>/<name>[?tls=true]: `URL` of the database")
+	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>[,<host>:<port>]/<name>[?tls=true]: `URL` of the database")
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
 	flags.StringVar(&proxies, "trusted-proxy", "", "`addresses` and ranges of proxies whose X-Forwarded-For says where a request comes from, with commas between them")
 	flags.StringVar(&s.bus.URL, "nats", "", "nats://[<user>@]<host>:<port> or tls://…: `URL` of the bus that tells other nodes of changes at once, several with commas between them")

@@ -95,7 +95,6 @@ func openMySQL(raw string) (p pools, err error) {
 		return p, fmt.Errorf("connecting to the database: %w", err)
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
-	config.InterpolateParams = true // what is not prepared once is not prepared for one time either
 	if p.write, err = mysqlPool(config, addresses, mysqlConns, true); err != nil {
 		return p, err
 	}
@@ -159,7 +158,8 @@ func mysqlConfig(raw string) (config *mysqldriver.Config, addresses []string, er
 		}
 		config.TLSConfig = values[0]
 	}
-	config.ClientFoundRows = true // an UPDATE to the same value has found its row
+	config.InterpolateParams = true // what is not prepared for good is not prepared for one time either
+	config.ClientFoundRows = true   // an UPDATE to the same value has found its row
 	config.Timeout, config.ReadTimeout, config.WriteTimeout = mysqlDial, mysqlNetwork, mysqlNetwork
 	config.Logger = &mysqldriver.NopLogger{}
 	config.Params = map[string]string{

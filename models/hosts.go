@@ -201,6 +201,18 @@ func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver
 	return rows, c.heed(err)
 }
 
+// errPrepared is what PrepareContext says on a cluster.
+var errPrepared = errors.New("a host of a cluster does not tell of a transaction that it has ended to who prepares a statement next")
+
+// PrepareContext prepares a statement, but not for a host of Galera's (seen in MariaDB 10.11): of a transaction that lost to one
+// of another host, the statements after one that was prepared would be done, each by itself.
+func (c *hostConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if c.clustered {
+		return nil, errPrepared
+	}
+	return c.conn.PrepareContext(ctx, query)
+}
+
 // BeginTx begins a transaction.
 func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.conn.BeginTx(ctx, o)

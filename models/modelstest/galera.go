@@ -278,9 +278,16 @@ func (s *instance) synced() error {
 	return nil
 }
 
+// createDatabase makes a database and returns its name, once all hosts know it.
 func (c *cluster) createDatabase() (string, error) {
 	name := fmt.Sprintf("test_%d", c.databases.Add(1))
-	return name, c.hosts[0].exec("CREATE DATABASE " + name)
+	err := c.hosts[0].exec("CREATE DATABASE " + name)
+	for _, h := range c.hosts {
+		if err == nil {
+			err = h.process.Poll(galeraReady, func() error { return h.exec("SHOW CREATE DATABASE " + name) })
+		}
+	}
+	return name, err
 }
 
 func (c *cluster) urls(database string) (urls []string) {
