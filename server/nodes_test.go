@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,29 +21,37 @@ type nodes struct {
 	session string
 }
 
-func startNodes(t *testing.T, n int, bus bool) *nodes {
+// startNodes starts one node at each URL of a database.
+func startNodes(t *testing.T, urls []string, bus bool) *nodes {
 	var args []string
 	var s nodes
 	if bus {
 		s.nats = servertest.StartNATS(t)
 		args = []string{"--nats", s.nats.URL()}
 	}
-	s.all = []*servertest.Program{servertest.Start(t, modelstest.MariaDB(t), args...)}
-	for range n - 1 {
-		s.all = append(s.all, s.all[0].Beside(args...))
+	for i, url := range urls {
+		if i == 0 {
+			s.all = append(s.all, servertest.Start(t, url, args...))
+		} else {
+			s.all = append(s.all, s.all[0].Beside(url, args...))
+		}
 	}
 	s.session = s.all[0].SignIn("admin", servertest.Password)
 	return &s
 }
 
-// eachBus runs a test with a bus and without one.
-func eachBus(t *testing.T, n int, f func(t *testing.T, s *nodes)) {
+// eachNodes runs a test with nodes on one database, with a bus and without one, and with nodes on the hosts of a cluster.
+func eachNodes(t *testing.T, n int, f func(t *testing.T, s *nodes)) {
 	for name, bus := range map[string]bool{"nats": true, "no bus": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f(t, startNodes(t, n, bus))
+			f(t, startNodes(t, slices.Repeat([]string{modelstest.MariaDB(t)}, n), bus))
 		})
 	}
+	t.Run("galera", func(t *testing.T) {
+		t.Parallel()
+		f(t, startNodes(t, modelstest.Galera(t)[:n], true))
+	})
 }
 
 type madeToken struct{ ID, Token string }
@@ -101,7 +110,7 @@ func active(t *testing.T, v *client.Verifier, token string) bool {
 // returns, and they are counted.
 func TestReceiptOfOtherNodes(t *testing.T) {
 	t.Parallel()
-	eachBus(t, 3, func(t *testing.T, s *nodes) {
+	eachNodes(t, 3, func(t *testing.T, s *nodes) {
 		token := s.create("ci")
 		verifiers := []*client.Verifier{s.verifier(t, 0, client.VerifierOptions{}), s.verifier(t, 1, client.VerifierOptions{}), s.verifier(t, 2, client.VerifierOptions{})}
 		for round := range 10 {
@@ -131,7 +140,7 @@ func TestReceiptOfOtherNodes(t *testing.T) {
 func TestNodeThatIsGone(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second
-	eachBus(t, 2, func(t *testing.T, s *nodes) {
+	eachNodes(t, 2, func(t *testing.T, s *nodes) {
 		token := s.create("ci")
 		v := s.verifier(t, 1, client.VerifierOptions{Lease: lease})
 		if !active(t, v, token.Token) {

@@ -73,10 +73,11 @@ func Start(t testing.TB, database string, args ...string) *Program {
 	return launch(&Program{t: t, binary: build(t), database: database, key: filepath.Join(t.TempDir(), "key"), args: args})
 }
 
-// Beside returns another node with the same database and key, and arguments of its own. A database in a file is not for that.
-func (p *Program) Beside(args ...string) *Program {
+// Beside returns another node with the same key, the URL that it reaches the same database at, and arguments of its own. A
+// database in a file is not for that.
+func (p *Program) Beside(database string, args ...string) *Program {
 	p.t.Helper()
-	return launch(&Program{t: p.t, binary: p.binary, database: p.database, key: p.key, args: args})
+	return launch(&Program{t: p.t, binary: p.binary, database: database, key: p.key, args: args})
 }
 
 func launch(p *Program) *Program {
