@@ -215,7 +215,7 @@ func (i *instance) slowReaders(ctx context.Context, ada person) {
 func TestNothingIsLeftOfVerifiers(t *testing.T) {
 	i := start(t, modelstest.SQLite(t))
 	_, token := i.make(`{}`)
-	i.holding(t, time.Second, false, token).cut() // the database's connections are made when they are needed first
+	i.holding(t, time.Second, false, token) // and goes on: the database's connections are made when they are needed first
 	running := used(t)
 	for n := range times(5) {
 		ctx, stop := context.WithCancel(context.Background())
