@@ -226,7 +226,7 @@ func TestViewsByKeyboard(t *testing.T) {
 		s.seeFocus("heading", heading)
 		s.untilJS(`!document.querySelector("main .loading:not([hidden])")`)
 		at := s.path()
-		s.tabTo("link", "client.d.ts") // the last on the page
+		s.tabTo("link", "verifier.d.ts") // the last on the page
 		s.press("Tab")
 		if role, _ := s.focused(); role == "" {
 			s.press("Tab") // the browser's own controls are between the end and the beginning

@@ -41,7 +41,7 @@ func TestViews(t *testing.T) {
 		"delete-token": func() { s.click("button", "Delete billing") },
 		"token-details": func() {
 			s.js(nil, aWeekOfUse)
-			s.details("old build server").seeText("It is off, and still tried: 312 denied")
+			s.details("old build server").seeText("312 denied since")
 		},
 		"edit-token": func() {
 			s.details("billing").click("button", "Edit")
