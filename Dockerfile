@@ -6,14 +6,14 @@
 # /data is all that is written: the SQLite file, unless TOKENWIRE_DATABASE names another database, and the key file. The
 # root file system may be read-only.
 
-FROM golang:1.26-alpine AS build
+FROM golang:1.26.8-alpine AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" -o /tokenwire .
 
-FROM alpine:3.22
+FROM alpine:3.22.2
 RUN adduser -D -H -u 10001 tokenwire && install -d -m 700 -o 10001 -g 10001 /data
 COPY --from=build /tokenwire /usr/local/bin/tokenwire
 USER 10001:10001
