@@ -309,6 +309,7 @@ func TestUsesOfSeveralNodes(t *testing.T) {
 						t.Error(err)
 					}
 				}
+				time.Sleep(time.Millisecond) // SQLite gives its lock to whoever happens to ask next
 			}
 		})
 		work.Wait()
