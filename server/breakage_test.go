@@ -184,8 +184,15 @@ func (p *mysqlProxy) statements(client, server net.Conn, muted *mute) {
 		}
 		if text != "" && change {
 			lost, unanswered := p.loses(text)
-			if lost {
+			switch {
+			case lost && text == "COMMIT": // who knows
 				return
+			case lost:
+				change = change && text != "START TRANSACTION"
+				if _, err := client.Write(lostPacket(packet[3] + 1)); err != nil {
+					return
+				}
+				continue
 			}
 			if unanswered {
 				muted.set()
@@ -198,6 +205,12 @@ func (p *mysqlProxy) statements(client, server net.Conn, muted *mute) {
 			return
 		}
 	}
+}
+
+// lostPacket is the answer to a statement that failed for a reason that trying again does not mend.
+func lostPacket(number byte) []byte {
+	payload := append([]byte{0xff, 0x51, 0x04}, "#HY000lost"...) // ERR, ER_UNKNOWN_ERROR
+	return append([]byte{byte(len(payload)), 0, 0, number}, payload...)
 }
 
 // loses counts a statement, and reports whether it is the one that does not arrive, or is not answered.
