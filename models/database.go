@@ -25,15 +25,17 @@ const (
 	mysqlLockSeconds = 5                // wait for a row's lock
 )
 
-// followConns is how many connections are kept for following what others commit: one that looks where feeds stand, and one that
-// reads what was missed of them. Reads that people ask for must not make a node late, or its verifiers lose their leases.
-const followConns = 2
+// followConns is how many connections are kept for following what others commit: one that looks where feeds stand, one that
+// reads what was missed of them, and one that says so. What people ask for must not make a node late, or its verifiers lose their
+// leases.
+const followConns = 3
 
 // pools are the connections to the database. They are several for MySQL too: changes that wait for each other's rows must not
 // hold up who asks whether a credential is good.
 type pools struct {
 	write  *gorm.DB // changes, always in transactions; for SQLite a pool of one connection
 	follow *gorm.DB // what this node reads to stay current
+	nodes  *gorm.DB // what it says to other nodes; one of the others
 	read   *gorm.DB // everything else
 }
 
@@ -104,6 +106,7 @@ func openMySQL(raw string) (p pools, err error) {
 	if err != nil {
 		return p, errors.Join(err, p.close())
 	}
+	p.nodes = p.follow
 	return p, nil
 }
 

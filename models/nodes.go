@@ -33,18 +33,18 @@ const acknowledgementsKept = 10 * Time(time.Minute/time.Millisecond)
 // EnterNode adds a node, and returns the id that it has from now on.
 func (s *Store) EnterNode(ctx context.Context, lease time.Duration) (id string, err error) {
 	id = newID(s.options.Now())
-	err = s.transact(ctx, func(tx *gorm.DB) error { return tx.Create(&Node{ID: id, Lease: lease.Milliseconds()}).Error })
+	err = s.attend(ctx, func(db *gorm.DB) error { return db.Create(&Node{ID: id, Lease: lease.Milliseconds()}).Error })
 	return id, err
 }
 
 // RemoveNode removes a node that is no more, as it was when that was found out, and what it said.
 func (s *Store) RemoveNode(ctx context.Context, n Node) error {
-	return s.transact(ctx, func(tx *gorm.DB) error {
-		result := tx.Where("id = ? AND answered = ?", n.ID, n.Answered).Delete(&Node{})
+	return s.attend(ctx, func(db *gorm.DB) error {
+		result := db.Where("id = ? AND answered = ?", n.ID, n.Answered).Delete(&Node{})
 		if result.Error != nil || result.RowsAffected == 0 {
 			return result.Error
 		}
-		return tx.Where("node_id = ?", n.ID).Delete(&Acknowledgement{}).Error
+		return db.Where("node_id = ?", n.ID).Delete(&Acknowledgement{}).Error
 	})
 }
 
@@ -56,19 +56,19 @@ func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
 
 // WantNodes asks all nodes but one to say when they have read what is committed by now.
 func (s *Store) WantNodes(ctx context.Context, but string) error {
-	return s.transact(ctx, func(tx *gorm.DB) error {
-		return tx.Exec("UPDATE nodes SET wanted = wanted + 1 WHERE id <> ?", but).Error
+	return s.attend(ctx, func(db *gorm.DB) error {
+		return db.Exec("UPDATE nodes SET wanted = wanted + 1 WHERE id <> ?", but).Error
 	})
 }
 
-// AnswerNodes says that a node has read all that was committed when it was wanted so often, and what it acknowledges with that.
-// It reports false for a node that is not there any more.
+// AnswerNodes says that a node has read all that was committed when it was wanted so often, and before that what it
+// acknowledges. It reports false for a node that is not there any more.
 func (s *Store) AnswerNodes(ctx context.Context, id string, wanted int64, all []Acknowledgement) (there bool, err error) {
-	err = s.transact(ctx, func(tx *gorm.DB) error {
-		if err := s.acknowledge(tx, all); err != nil {
+	err = s.attend(ctx, func(db *gorm.DB) error {
+		if err := s.acknowledge(db, all); err != nil {
 			return err
 		}
-		result := tx.Exec("UPDATE nodes SET answered = ? WHERE id = ? AND answered <= ?", wanted, id, wanted)
+		result := db.Exec("UPDATE nodes SET answered = ? WHERE id = ? AND answered <= ?", wanted, id, wanted)
 		there = result.RowsAffected > 0
 		return result.Error
 	})
@@ -78,13 +78,13 @@ func (s *Store) AnswerNodes(ctx context.Context, id string, wanted int64, all []
 // ExtendNodeLease notes that leases are about to be given of up to a length. It reports false for a node that is not there any
 // more. It never goes back: what was held up on its way must not undo what came after it.
 func (s *Store) ExtendNodeLease(ctx context.Context, id string, lease time.Duration) (there bool, err error) {
-	err = s.transact(ctx, func(tx *gorm.DB) error {
+	err = s.attend(ctx, func(db *gorm.DB) error {
 		ms := lease.Milliseconds()
-		if err := tx.Exec("UPDATE nodes SET lease = ? WHERE id = ? AND lease < ?", ms, id, ms).Error; err != nil {
+		if err := db.Exec("UPDATE nodes SET lease = ? WHERE id = ? AND lease < ?", ms, id, ms).Error; err != nil {
 			return err
 		}
 		var n int64
-		err := tx.Model(&Node{}).Where("id = ? AND lease >= ?", id, ms).Count(&n).Error
+		err := db.Model(&Node{}).Where("id = ? AND lease >= ?", id, ms).Count(&n).Error
 		there = n == 1
 		return err
 	})
@@ -93,17 +93,28 @@ func (s *Store) ExtendNodeLease(ctx context.Context, id string, lease time.Durat
 
 // Acknowledge writes what a node acknowledges.
 func (s *Store) Acknowledge(ctx context.Context, all []Acknowledgement) error {
-	return s.transact(ctx, func(tx *gorm.DB) error { return s.acknowledge(tx, all) })
+	return s.attend(ctx, func(db *gorm.DB) error { return s.acknowledge(db, all) })
 }
 
-func (s *Store) acknowledge(tx *gorm.DB, all []Acknowledgement) error {
+func (s *Store) acknowledge(db *gorm.DB, all []Acknowledgement) error {
 	if len(all) == 0 {
 		return nil
 	}
 	for i := range all {
 		all[i].Time = s.now()
+		if all[i].Counts == nil {
+			all[i].Counts = []byte{} // and not NULL
+		}
 	}
-	return tx.Clauses(laterAcknowledgement(tx)).CreateInBatches(&all, rowsPerInsert).Error
+	return db.Clauses(laterAcknowledgement(db)).CreateInBatches(&all, rowsPerInsert).Error
+}
+
+// attend runs statements about nodes, each by itself: every node waits for these rows, and one that is stopped in the middle of
+// a transaction would hold them. What lost to others is repeated.
+func (s *Store) attend(ctx context.Context, f func(db *gorm.DB) error) error {
+	return again(ctx, func() error {
+		return onConn(ctx, s.nodes, f)
+	})
 }
 
 // laterAcknowledgement has an INSERT replace the row that is there, if that is an earlier one. MySQL does one assignment after
@@ -136,11 +147,13 @@ func (s *Store) Settlement(ctx context.Context, userID string) (nodes []Node, al
 	return nodes, all, err
 }
 
-// pruneAcknowledgements deletes a batch of those that nobody waits for any more.
+// pruneAcknowledgements deletes a batch of those that nobody waits for any more, and of those that a node wrote after it had been
+// removed.
 func (s *Store) pruneAcknowledgements(ctx context.Context) (more bool, err error) {
 	err = s.transact(ctx, func(tx *gorm.DB) error {
 		var old []Acknowledgement
-		if err := tx.Select("user_id", "node_id", "seq").Where("time < ? AND settled = ?", s.now()-acknowledgementsKept, true).Limit(pruneBatch).Find(&old).Error; err != nil {
+		const over = "time < ? AND (settled = ? OR node_id NOT IN (SELECT id FROM nodes))"
+		if err := tx.Select("user_id", "node_id", "seq").Where(over, s.now()-acknowledgementsKept, true).Limit(pruneBatch).Find(&old).Error; err != nil {
 			return err
 		}
 		more = len(old) == pruneBatch

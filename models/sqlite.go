@@ -44,6 +44,7 @@ func openSQLite(file string) (p pools, err error) {
 	if err != nil {
 		return p, fmt.Errorf("%s: %w", file, err)
 	}
+	p.nodes = p.write
 	const readOnly = "&mode=ro&_pragma=query_only(1)"
 	if p.follow, err = openPool(dsn+readOnly, followConns); err == nil {
 		p.read, err = openPool(dsn+readOnly, sqliteReaders)

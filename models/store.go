@@ -152,9 +152,14 @@ func (s *Store) Now() Time { return s.now() }
 // transact runs f in a transaction and repeats it when it lost to another one, or its host. A COMMIT that fails otherwise
 // may have taken effect: its error is inDoubt. A caller who has gone is told so, whatever the driver made of it at that moment.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
+	return again(ctx, func() error { return once(ctx, s.write, f) })
+}
+
+// again repeats f for as long as it loses to others.
+func again(ctx context.Context, f func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
-		err := once(ctx, s.write, f)
+		err := f()
 		if ctx.Err() != nil && !decided(err) {
 			return ctx.Err()
 		}
@@ -188,10 +193,9 @@ func isInDoubt(err error) bool {
 	return errors.As(err, &doubt)
 }
 
-// once runs f in one transaction. The end of ctx ends the wait for a connection, and what is not committed by then. It does
-// not cut off a statement: the drivers would throw the connection away, and each watch each statement for it. Statements
-// are bounded by the database's own times.
-func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
+// onConn runs f on one connection. The end of ctx ends the wait for it. It does not cut off a statement: the drivers would throw
+// the connection away, and each watch each statement for it. Statements are bounded by the database's own times.
+func onConn(ctx context.Context, db *gorm.DB, f func(db *gorm.DB) error) error {
 	pool, err := db.DB()
 	if err != nil {
 		return err
@@ -201,9 +205,17 @@ func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
 		return err
 	}
 	defer conn.Close()
-	tx := db.Session(&gorm.Session{NewDB: true, Context: context.WithoutCancel(ctx)})
-	tx.Statement.ConnPool = conn
-	tx = tx.Begin()
+	db = db.Session(&gorm.Session{NewDB: true, Context: context.WithoutCancel(ctx)})
+	db.Statement.ConnPool = conn
+	return f(db)
+}
+
+// once runs f in one transaction on one connection. The end of ctx also ends what is not committed by then.
+func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
+	return onConn(ctx, db, func(db *gorm.DB) error { return commit(ctx, db.Begin(), f) })
+}
+
+func commit(ctx context.Context, tx *gorm.DB, f func(tx *gorm.DB) error) error {
 	if tx.Error != nil {
 		return tx.Error
 	}
@@ -220,7 +232,7 @@ func once(ctx context.Context, db *gorm.DB, f func(tx *gorm.DB) error) error {
 		return ctx.Err()
 	}
 	committed = true
-	err = tx.Commit().Error
+	err := tx.Commit().Error
 	if err != nil && !rolledBack(err) {
 		return inDoubt{err}
 	}
