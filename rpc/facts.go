@@ -58,7 +58,8 @@ func (h *hub) ask(ctx context.Context, d models.Digest) (*fact, error) {
 }
 
 // keep keeps facts that were read, if nothing has happened to the user since: what was read before a change must not be
-// kept after it. It returns those that are kept, which others may have read, or nil.
+// kept after it. It returns those that are kept, which others may have read, or nil; and where this node has not heard of all that
+// the facts know of, these.
 func (h *hub) keep(fact *fact) *fact {
 	f := h.retain(fact.UserID, fact.Position.Number)
 	if f == nil {
@@ -78,6 +79,9 @@ func (h *hub) keep(fact *fact) *fact {
 		return nil
 	}
 	if kept := h.facts.peek(fact.digest); kept != nil {
+		if f.last < fact.Position.Number { // of what came after the last event here, those that are kept may know nothing
+			return fact
+		}
 		return kept
 	}
 	fact.feed = f

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/tokenwire/tokenwire/models"
@@ -49,8 +51,14 @@ func (h *hub) publishHint(kind HintKind, userID string, position int64) {
 	}
 }
 
+// longestUserID is how long a user's id may be in the database. What is longer is not kept in memory either.
+const longestUserID = 32
+
 // hinted takes a hint. Of users that are nobody's here only those are looked into whom somebody waits for.
 func (h *hub) hinted(kind HintKind, userID string, position int64) {
+	if len(userID) > longestUserID {
+		return
+	}
 	switch kind {
 	case HintSettled:
 		h.hints.notify(userID)
@@ -149,34 +157,30 @@ func (h *hub) followHints(ctx context.Context) {
 func (h *hub) lookInto(ctx context.Context, users map[string]bool) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	ids := make([]string, 0, len(users))
-	for userID := range users {
-		ids = append(ids, userID)
-	}
-	positions, err := h.store.Positions(ctx, ids)
-	if err != nil {
+	positions, ok := h.catchUpAll(ctx, slices.Collect(maps.Keys(users)))
+	if !ok {
 		return // who waits asks in the database
 	}
 	nodeID := h.nodeID()
 	var all []models.Acknowledgement
-	var settled []*feed
+	settled := map[*feed]int64{}
 	for userID, position := range positions {
-		f := h.find(userID)
-		if f == nil {
-			if users[userID] {
-				all = append(all, models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position, Settled: true})
-			}
+		if !users[userID] {
 			continue
 		}
-		if !h.catchUp(f, position) || !users[userID] {
+		f := h.find(userID)
+		if f == nil {
+			all = append(all, models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position, Settled: true})
 			continue
 		}
 		f.mu.Lock()
-		a := h.acknowledgement(f, nodeID)
+		a, lost := h.acknowledgement(f, nodeID), f.lost || f.last < position
 		f.mu.Unlock()
-		if a.Settled {
-			all, settled = append(all, a), append(settled, f)
-		} else {
+		switch {
+		case lost: // the sweep sees to it
+		case a.Settled:
+			all, settled[f] = append(all, a), a.Position
+		default:
 			h.delay(ctx, f)
 		}
 	}

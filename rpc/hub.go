@@ -36,7 +36,7 @@ type hub struct {
 	node         node
 	bus          Bus // nil for none
 	hints        hints
-	unsettled    map[*feed]struct{} // whose revocations other nodes may have to be told of; guarded by mu
+	unsettled    map[*feed]bool // whose revocations other nodes may have to be told of: whether they were; guarded by mu
 	uses         uses
 	held         share               // what verifiers hold
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
@@ -71,7 +71,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 	h := &hub{
 		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
-		bus: bus, unsettled: map[*feed]struct{}{},
+		bus: bus, unsettled: map[*feed]bool{},
 	}
 	h.idle.L = &h.mu
 	h.hints.init()

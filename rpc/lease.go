@@ -71,11 +71,12 @@ func (l *lease) push(tokenIDs []string, r *revocation) {
 	}
 }
 
-// beat renews the lease. Its answer goes into the same queue as the notifications, after all that were pushed until now.
-func (l *lease) beat(length time.Duration) int64 {
+// beat renews the lease as of a time. Its answer goes into the same queue as the notifications, after all that were pushed until
+// now.
+func (l *lease) beat(at time.Time, length time.Duration) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := time.Now().Add(length); until.After(l.until) {
+	if until := at.Add(length); until.After(l.until) {
 		l.until = until
 	}
 	return l.seq
@@ -278,13 +279,17 @@ func (s *Service) beat(ctx context.Context, c *Call, p beatParams) (beatResult, 
 			return beatResult{}, err
 		}
 	}
+	at := time.Now()
 	if !s.hub.current() {
 		return beatResult{}, models.ErrUnavailable
 	}
 	if err := s.hub.allow(ctx, length); err != nil {
 		return beatResult{}, err
 	}
-	return beatResult{length.Seconds(), l.beat(length)}, nil
+	if !s.hub.current() { // any more: the others count on leases of a node that is not to begin before that
+		return beatResult{}, models.ErrUnavailable
+	}
+	return beatResult{length.Seconds(), l.beat(at, length)}, nil
 }
 
 func (s *Service) confirmChanged(_ context.Context, c *Call, p confirmParams) (Empty, error) {

@@ -66,7 +66,7 @@ func TestReleaseAmongOtherCalls(t *testing.T) {
 				runtime.Gosched()
 			}
 		}
-		lease.beat(time.Minute)
+		lease.beat(time.Now(), time.Minute)
 		if _, ok := lease.take(f, token.id); !ok {
 			t.Fatal("it holds nothing")
 		}

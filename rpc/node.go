@@ -47,7 +47,7 @@ func (h *hub) attend(ctx context.Context) (wanted int64, ok bool) {
 	there := false
 	for _, n := range nodes {
 		if n.ID == h.node.id {
-			there, wanted = true, n.Wanted
+			there, wanted, h.node.answered = true, n.Wanted, n.Answered // as it is there: the database may have been restored
 		}
 	}
 	h.node.see(nodes)
@@ -95,7 +95,8 @@ func (n *node) asked(nodes []models.Node, at time.Time) {
 
 // gone reports whether nobody acts any more on what another node knew, whose row was read after a time: it was asked so long ago
 // that what it had read before is too old for it to answer from memory or to give a lease, and the last lease that it gave has
-// run out. It is called with node.mu held.
+// run out. That holds for as long as it does not answer: who relies on it removes the node as it was. It is called with node.mu
+// held.
 func (n *node) gone(row models.Node, at time.Time) bool {
 	o := n.others[row.ID]
 	return o != nil && !o.since.IsZero() && at.Sub(o.since) > nodeLease+time.Duration(row.Lease)*time.Millisecond
@@ -105,8 +106,7 @@ func (n *node) gone(row models.Node, at time.Time) bool {
 func (h *hub) reap(ctx context.Context, nodes []models.Node, at time.Time) {
 	for _, row := range nodes {
 		if h.node.gone(row, at) {
-			h.log.Warn("a node is gone", "node", row.ID)
-			h.store.RemoveNode(ctx, row) // if that fails, the next sweep does it
+			h.removeGone(ctx, row)
 		}
 	}
 	if h.node.alone.Load() || time.Since(h.node.reaped) < reapEvery {
@@ -122,14 +122,22 @@ func (h *hub) reap(ctx context.Context, nodes []models.Node, at time.Time) {
 	}
 }
 
+// removeGone removes a node from the database. One that answers at the same moment stays; what fails is tried again by the next
+// who looks.
+func (h *hub) removeGone(ctx context.Context, row models.Node) {
+	if h.store.RemoveNode(ctx, row) == nil {
+		h.log.Warn("a node is gone, or has answered at the last moment", "node", row.ID)
+	}
+}
+
 // answer says that this node has read what was committed when it was wanted so often, and what of it is not settled, or is by
 // now.
 func (h *hub) answer(ctx context.Context, wanted int64) bool {
 	h.node.mu.Lock()
 	id, answered := h.node.id, h.node.answered
 	h.node.mu.Unlock()
-	all, settled := h.acknowledgements(id)
-	if h.node.alone.Load() { // nobody is there to be told
+	all, settled, owed := h.acknowledgements(id)
+	if h.node.alone.Load() && wanted <= answered && !owed { // nobody is there to be told
 		h.forget(settled)
 		return true
 	}
@@ -172,6 +180,7 @@ func (h *hub) allow(ctx context.Context, lease time.Duration) error {
 func (h *hub) quit() {
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
 	defer cancel()
+	h.swept.Store(int64(-nodeLease)) // whoever asks from now on is answered from the database
 	h.endAbandoned()
 	h.mu.Lock()
 	left := len(h.abandoned)

@@ -53,7 +53,13 @@ func eachLab(t *testing.T, test func(t *testing.T, l *lab)) {
 
 func newLab(t *testing.T, databaseURL string, facts int) *lab {
 	t.Helper()
-	store, err := models.Open(context.Background(), databaseURL, models.Options{Key: models.KeySource{File: filepath.Join(t.TempDir(), "key")}})
+	return newNode(t, databaseURL, filepath.Join(t.TempDir(), "key"), Options{Facts: facts})
+}
+
+// newNode is a lab on a database that others may have, with a key in a file.
+func newNode(t *testing.T, databaseURL, key string, o Options) *lab {
+	t.Helper()
+	store, err := models.Open(context.Background(), databaseURL, models.Options{Key: models.KeySource{File: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +74,8 @@ func newLab(t *testing.T, databaseURL string, facts int) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewService(store, Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(), Version: "test", Facts: facts})
+	o.Log, o.Metrics, o.Version = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), "test"
+	s := NewService(store, o)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

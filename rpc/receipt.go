@@ -195,6 +195,23 @@ var errOutOfTime = &models.Error{
 	Message: "the change is made, but the time for the answer is over before every verifier has confirmed it; call again for the receipt",
 }
 
+// errNotAsked cuts it where the database is away, in which the other nodes would say that they have read of the change.
+var errNotAsked = &models.Error{
+	Code:    models.Unavailable,
+	Message: "the change is made, but the database is not available to tell whether every verifier has confirmed it; call again for the receipt",
+}
+
+// cutBy returns what a caller is told of a wait that an error has ended.
+func cutBy(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errOutOfTime
+	case models.Away(err) && !errors.Is(err, errStopping) && !errors.Is(err, context.Canceled):
+		return errNotAsked
+	}
+	return err
+}
+
 // wait returns when no verifier is waited for any more.
 func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 	for {
@@ -221,10 +238,38 @@ func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 
 // receipt returns when no verifier acts any more on what was before the revocations.
 func (h *hub) receipt(ctx context.Context, started time.Time, userID string, position int64, revocations []*revocation) (Receipt, error) {
-	confirmed := map[*lease]bool{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	others := make(chan elsewhere, 1)
+	go func() { others <- h.awaitOthers(ctx, userID, position) }() // at the same time: both may take as long as a lease
+	confirmed, err := h.awaitOwn(ctx, revocations)
+	if err != nil {
+		cancel()
+	}
+	there := <-others
+	if err == nil {
+		err = there.err
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	receipt := Receipt{Verifiers: len(confirmed) + there.verifiers, Confirmed: there.confirmed, ElapsedMs: float64(time.Since(started).Microseconds()) / 1000}
+	for _, is := range confirmed {
+		if is {
+			receipt.Confirmed++
+		}
+	}
+	receipt.Expired = receipt.Verifiers - receipt.Confirmed
+	return receipt, nil
+}
+
+// awaitOwn returns when no verifier of this node acts any more on what was before the revocations: who had to let go, and whether
+// he said that he has.
+func (h *hub) awaitOwn(ctx context.Context, revocations []*revocation) (confirmed map[*lease]bool, err error) {
+	confirmed = map[*lease]bool{}
 	for _, r := range revocations {
 		if err := r.wait(ctx, h.stopping); err != nil {
-			return Receipt{}, err
+			return nil, err
 		}
 		r.feed.mu.Lock()
 		for l, is := range r.confirmed {
@@ -233,18 +278,7 @@ func (h *hub) receipt(ctx context.Context, started time.Time, userID string, pos
 		}
 		r.feed.mu.Unlock()
 	}
-	verifiers, elsewhere, err := h.awaitOthers(ctx, userID, position)
-	if err != nil {
-		return Receipt{}, err
-	}
-	receipt := Receipt{Verifiers: len(confirmed) + verifiers, Confirmed: elsewhere, ElapsedMs: float64(time.Since(started).Microseconds()) / 1000}
-	for _, is := range confirmed {
-		if is {
-			receipt.Confirmed++
-		}
-	}
-	receipt.Expired = receipt.Verifiers - receipt.Confirmed
-	return receipt, nil
+	return confirmed, nil
 }
 
 // foundDone reports whether a change was refused for what may be its own doing, when it was made before: the token is gone, or
@@ -284,10 +318,7 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 		defer conn.out.makeRoom(c.changeID)()
 	}
 	receipt, cut := s.hub.receipt(c.patience(ctx), started, of.userID, position, revocations)
-	if errors.Is(cut, context.DeadlineExceeded) {
-		cut = errOutOfTime
-	}
-	if cut != nil { // and not that there is nothing to change any more: that would sound as if it were over
+	if cut = cutBy(cut); cut != nil { // and not that there is nothing to change any more: that would sound as if it were over
 		return result, receipt, cut
 	}
 	s.metrics.receipts.Observe(receipt.ElapsedMs / 1000)

@@ -21,8 +21,8 @@ import (
 const callTimeout = 15 * time.Second
 
 // LongestCall is how long a call may take in all: its own work, and then the wait for verifiers, be they those of a node that is
-// gone. The calls of a batch that comes without a connection take no longer together.
-const LongestCall = callTimeout + hintWait + nodeLease + maxLease
+// gone, and for what is found by looking. The calls of a batch that comes without a connection take no longer together.
+const LongestCall = callTimeout + hintWait + nodeLease + maxLease + 5*pollEvery
 
 // Options are a service's settings.
 type Options struct {

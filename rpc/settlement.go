@@ -52,8 +52,9 @@ func (h *hub) acknowledgement(f *feed, nodeID string) models.Acknowledgement {
 }
 
 // acknowledgements returns what there is to say of the feeds with revocations that the other nodes were not told the end of,
-// and which of them are settled.
-func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, settled []*feed) {
+// which of them are settled, up to where, and whether the database says otherwise of one of those.
+func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, settled map[*feed]int64, owed bool) {
+	settled = map[*feed]int64{}
 	h.mu.Lock()
 	feeds := make([]*feed, 0, len(h.unsettled))
 	for f := range h.unsettled {
@@ -64,20 +65,28 @@ func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, set
 		f.mu.Lock()
 		a := h.acknowledgement(f, nodeID)
 		f.mu.Unlock()
-		if all = append(all, a); a.Settled {
-			settled = append(settled, f)
+		all = append(all, a)
+		h.mu.Lock()
+		said, is := h.unsettled[f]
+		switch {
+		case a.Settled:
+			settled[f] = a.Position
+			owed = owed || said
+		case is: // it may well be written that it is not, whatever comes of writing it
+			h.unsettled[f] = !h.node.alone.Load() || said
 		}
+		h.mu.Unlock()
 	}
-	return all, settled
+	return all, settled, owed
 }
 
-// forget lets go of feeds that the other nodes know to be settled, if they still are.
-func (h *hub) forget(settled []*feed) {
-	for _, f := range settled {
+// forget lets go of feeds that the other nodes know to be settled up to where they are, if they still are.
+func (h *hub) forget(settled map[*feed]int64) {
+	for f, position := range settled {
 		f.mu.Lock()
 		h.mu.Lock()
 		_, is := h.unsettled[f]
-		if is = is && len(f.revocations) == 0; is {
+		if is = is && len(f.revocations) == 0 && f.last == position; is {
 			delete(h.unsettled, f)
 		}
 		h.mu.Unlock()
@@ -92,55 +101,67 @@ func (h *hub) forget(settled []*feed) {
 type settling struct {
 	userID   string // "" for all users
 	position int64
-	nodes    map[string]int64 // that are waited for: what they must answer, or 0 where they were not asked
+	nodes    map[string]asked // that are waited for
 	verifiers,
 	confirmed int
 }
 
+// asked is what a node is waited for.
+type asked struct {
+	wanted   int64     // what it must answer, or 0 where it was not asked
+	answered time.Time // when it was seen to have; zero where it was not
+}
+
+// elsewhere is how many verifiers of other nodes had to let go, and did.
+type elsewhere struct {
+	verifiers, confirmed int
+	err                  error
+}
+
 // awaitOthers returns when no other node, and no verifier of theirs, acts any more on what was before a position of a user's
-// feed, or for allUsers on what was before the call. It returns how many of their verifiers had to let go, and did.
-func (h *hub) awaitOthers(ctx context.Context, userID string, position int64) (verifiers, confirmed int, err error) {
-	w := &settling{userID: userID, position: position, nodes: map[string]int64{}}
+// feed, or for allUsers on what was before the call.
+func (h *hub) awaitOthers(ctx context.Context, userID string, position int64) elsewhere {
+	w := &settling{userID: userID, position: position, nodes: map[string]asked{}}
 	if userID == allUsers {
 		w.userID = ""
 	}
-	at := time.Now()
-	nodes, all, err := h.store.Settlement(ctx, w.userID)
-	if err != nil {
-		return 0, 0, err
-	}
-	self := h.nodeID()
-	for _, n := range nodes {
-		if n.ID != self {
-			w.nodes[n.ID] = 0
-		}
-	}
 	woken, done := h.awaken(w.userID)
 	defer done()
-	for began, asked := time.Now(), false; ; {
-		if w.look(h, nodes, all, at); len(w.nodes) == 0 {
-			return w.verifiers, w.confirmed, nil
+	at := time.Now()
+	nodes, all, err := h.store.Settlement(ctx, w.userID)
+	self := h.nodeID() // after that: it may have been entered meanwhile
+	for _, n := range nodes {
+		if n.ID != self {
+			w.nodes[n.ID] = asked{}
 		}
-		if !asked && (h.bus == nil || w.userID == "" || time.Since(began) > hintWait) {
+	}
+	wantAt := at // when to ask
+	if h.bus != nil && position != anyPosition {
+		wantAt = at.Add(hintWait)
+	}
+	for wanted := false; err == nil; {
+		if w.look(ctx, h, nodes, all, at); len(w.nodes) == 0 {
+			return elsewhere{w.verifiers, w.confirmed, nil}
+		}
+		if !wanted && !time.Now().Before(wantAt) {
 			if nodes, err = h.want(ctx); err != nil {
-				return 0, 0, err
+				break
 			}
 			w.ask(nodes)
-			asked = true
+			wanted = true
 		}
 		select {
 		case <-woken:
 		case <-time.After(pollEvery):
 		case <-ctx.Done():
-			return 0, 0, ctx.Err()
+			return elsewhere{err: ctx.Err()}
 		case <-h.stopping:
-			return 0, 0, errStopping
+			return elsewhere{err: errStopping}
 		}
 		at = time.Now()
-		if nodes, all, err = h.store.Settlement(ctx, w.userID); err != nil {
-			return 0, 0, err
-		}
+		nodes, all, err = h.store.Settlement(ctx, w.userID)
 	}
+	return elsewhere{err: err}
 }
 
 // want asks all other nodes, and returns them as they are after that.
@@ -162,34 +183,51 @@ func (h *hub) want(ctx context.Context) ([]models.Node, error) {
 func (w *settling) ask(nodes []models.Node) {
 	for _, n := range nodes {
 		if _, waited := w.nodes[n.ID]; waited {
-			w.nodes[n.ID] = n.Wanted
+			w.nodes[n.ID] = asked{wanted: n.Wanted}
 		}
 	}
 }
 
 // look waits no longer for nodes that have done all, or are not there any more. A node that came later has read what was
-// committed before.
-func (w *settling) look(h *hub, nodes []models.Node, all []models.Acknowledgement, at time.Time) {
+// committed before. One that is gone is removed: as long as it is there it may answer, and act on what it began to read before.
+func (w *settling) look(ctx context.Context, h *hub, nodes []models.Node, all []models.Acknowledgement, at time.Time) {
+	var gone []models.Node
 	h.node.mu.Lock()
 	h.node.see(nodes)
-	left := map[string]int64{}
+	left := map[string]asked{}
 	for _, n := range nodes {
-		if wanted, waited := w.nodes[n.ID]; waited && !h.node.gone(n, at) && !w.has(n, wanted, all) {
-			left[n.ID] = wanted
+		a, waited := w.nodes[n.ID]
+		if !waited {
+			continue
+		}
+		if a.wanted > 0 && n.Answered >= a.wanted && a.answered.IsZero() {
+			a.answered = time.Now()
+		}
+		if w.has(n, a, all) {
+			continue
+		}
+		left[n.ID] = a
+		if h.node.gone(n, at) {
+			gone = append(gone, n)
 		}
 	}
 	h.node.mu.Unlock()
 	w.nodes = left
+	for _, n := range gone {
+		h.removeGone(ctx, n)
+	}
 }
 
-// has reports whether a node has done all: it has read what was committed, and nobody is waited for there.
-func (w *settling) has(n models.Node, wanted int64, all []models.Acknowledgement) bool {
-	answered := wanted > 0 && n.Answered >= wanted
+// has reports whether a node has done all: it has read what was committed, and nobody is waited for there. Once it has read it,
+// no lease that a verifier had then lasts longer than the longest: so long it is waited for that says it, or is no more.
+func (w *settling) has(n models.Node, a asked, all []models.Acknowledgement) bool {
+	answered := !a.answered.IsZero()
+	over := answered && time.Since(a.answered) > time.Duration(n.Lease)*time.Millisecond
 	i := slices.IndexFunc(all, func(a models.Acknowledgement) bool { return a.NodeID == n.ID })
 	if i < 0 {
 		return answered
 	}
-	if !all[i].Settled || !answered && all[i].Position < w.position {
+	if !over && (!all[i].Settled || !answered && all[i].Position < w.position) {
 		return false
 	}
 	w.count(all[i].Counts)

@@ -33,11 +33,16 @@ func (h *hub) sweep(ctx context.Context) {
 
 // look finds what was committed to feeds, and reports whether it could see to all of them.
 func (h *hub) look(ctx context.Context, feeds []*feed) bool {
+	ids := make([]string, len(feeds))
+	for i, f := range feeds {
+		ids[i] = f.userID
+	}
 	whole := true
-	for len(feeds) > 0 && ctx.Err() == nil {
-		n := min(len(feeds), sweepChunk)
-		whole = h.sweepChunk(ctx, feeds[:n]) && whole
-		feeds = feeds[n:]
+	for len(ids) > 0 && ctx.Err() == nil {
+		n := min(len(ids), sweepChunk)
+		_, ok := h.catchUpAll(ctx, ids[:n])
+		whole = ok && whole
+		ids = ids[n:]
 	}
 	return whole && ctx.Err() == nil
 }
@@ -48,31 +53,35 @@ func (h *hub) current() bool {
 	return time.Since(h.began)-time.Duration(h.swept.Load()) < nodeLease
 }
 
-// sweepChunk reports whether it could see to all of these feeds.
-func (h *hub) sweepChunk(ctx context.Context, feeds []*feed) bool {
+// catchUpAll reads what is new of users whose feeds are here, and returns where all of them stand. It reports false where it could
+// not see to them.
+func (h *hub) catchUpAll(ctx context.Context, userIDs []string) (positions map[string]int64, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	ids := make([]string, len(feeds))
-	last := make([]int64, len(feeds))
-	for i, f := range feeds {
-		f.mu.Lock()
-		ids[i], last[i] = f.userID, f.last
-		h.expireRevocations(f, time.Now())
-		f.mu.Unlock()
+	last := make(map[*feed]int64, len(userIDs))
+	for _, userID := range userIDs {
+		if f := h.find(userID); f != nil {
+			f.mu.Lock()
+			if !f.lost || len(f.conns)+len(f.watches) > 0 { // what is lost and nobody's need not be lost again and again
+				last[f] = f.last
+			}
+			h.expireRevocations(f, time.Now())
+			f.mu.Unlock()
+		}
 	}
-	positions, err := h.store.Positions(ctx, ids)
+	positions, err := h.store.Positions(ctx, userIDs)
 	if err != nil {
-		return false // the next sweep asks again
+		return nil, false // the next sweep asks again
 	}
-	for i, f := range feeds {
+	for f, last := range last {
 		switch position := positions[f.userID]; {
-		case position > last[i]:
+		case position > last:
 			h.catchUp(f, position)
-		case position < last[i]:
+		case position < last:
 			h.drop(f)
 		}
 	}
-	return true
+	return positions, true
 }
 
 // follow sees to it that nothing is missed of a feed that is new here: what was committed between the look at its user's
