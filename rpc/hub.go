@@ -28,8 +28,10 @@ type hub struct {
 	next    int // the slot that the next connection gets
 	beating int // the slot that beat last
 	conns   int
-	closing bool
-	idle    sync.Cond // a connection has left
+	waits   int       // receipts that are waited for
+	leaving bool      // no more connections
+	closing bool      // and no more feeds
+	idle    sync.Cond // a connection has left, or a wait is over
 
 	facts        kept
 	size         int // facts kept at most
@@ -42,8 +44,9 @@ type hub struct {
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
 	expectations map[string]*expectation
 	began        time.Time
-	swept        atomic.Int64 // nanoseconds from began to the start of the last sweep that found everything
-	stopping     chan struct{}
+	swept        atomic.Int64  // nanoseconds from began to the start of the last sweep that found everything
+	stopping     chan struct{} // closed when no receipt is waited for any more, be it there or not
+	cutWaits     func()        // closes it
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -74,6 +77,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 		bus: bus, unsettled: map[*feed]bool{},
 	}
 	h.idle.L = &h.mu
+	h.cutWaits = sync.OnceFunc(func() { close(h.stopping) })
 	h.hints.init()
 	h.swept.Store(int64(-nodeLease)) // it knows nothing before the first sweep
 	h.sweep(ctx)
@@ -200,12 +204,17 @@ func (h *hub) hold(f *feed) {
 func (h *hub) release(f *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.releaseLocked(f)
+}
+
+// releaseLocked is called with hub.mu held.
+func (h *hub) releaseLocked(f *feed) {
 	if f.refs--; f.refs == 0 {
 		delete(h.feeds, f.userID)
 	}
 }
 
-// enter counts a connection in and returns its user's feed, or nil when the hub is closing.
+// enter counts a connection in and returns its user's feed, or nil when there are to be no more.
 func (h *hub) enter(c *Conn) *feed {
 	f := h.retain(c.who.Load().UserID, c.factsAt)
 	if f == nil {
@@ -213,6 +222,10 @@ func (h *hub) enter(c *Conn) *feed {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.leaving {
+		h.releaseLocked(f)
+		return nil
+	}
 	c.feed = f
 	h.conns++
 	h.next = (h.next + 1) % heartbeatSlots
@@ -331,43 +344,4 @@ func (h *hub) heartbeat(context.Context) {
 		c.beat()
 		h.store.Seen(c.who.Load().Credential)
 	}
-}
-
-// shutdown takes no more connections, closes those that there are when their calls are answered, and returns when they
-// are gone or ctx ends, after which it aborts the rest.
-func (h *hub) shutdown(ctx context.Context) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.closing {
-		h.closing = true
-		close(h.stopping)
-	}
-	for _, slot := range h.slots {
-		for c := range slot {
-			c.out.finish(CloseGoingAway, reasonGoingAway)
-		}
-	}
-	abort := context.AfterFunc(ctx, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		for _, slot := range h.slots {
-			for c := range slot {
-				c.transport.Abort()
-			}
-		}
-	})
-	defer abort()
-	for h.conns > 0 {
-		h.idle.Wait()
-	}
-	h.stop()
-}
-
-// Shutdown ends the service: no new connections, those that there are told to go (1001) when their calls are answered,
-// and what is left when ctx ends cut off. It returns when no connection and no goroutine of the service is left.
-func (s *Service) Shutdown(ctx context.Context) {
-	s.hub.shutdown(ctx)
-	s.hub.background.Wait()
-	s.hub.tellAllUses()
-	s.hub.quit()
 }

@@ -131,11 +131,12 @@ func (l *lease) has(tokenID string) bool {
 	return l.holds[tokenID] != nil
 }
 
-// ranOut reports whether the lease is over by itself.
-func (l *lease) ranOut(now time.Time) bool {
+// isOver reports whether the lease of a connection that has ended is over: it has run out, or the verifier had let go of all that it
+// was given, which it could not be given again.
+func (l *lease) isOver(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.until.After(now)
+	return !l.until.After(now) || len(l.holds)+len(l.unconfirmed) == 0
 }
 
 // lend returns facts as a verifier may hold them: it hears of what becomes of them, and is told by which number it can tell
@@ -167,13 +168,7 @@ func (h *hub) makeRoom(l *lease) {
 	if f == nil {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if w := f.watches[id]; w != nil && l.has(id) {
-		h.tell(f, newRevocation(f, id, 0), "", map[*lease][]string{l: {id}})
-		delete(w.leases, l)
-		h.unwatch(f, id)
-	}
+	h.takeBack(l, f, []string{id})
 }
 
 // surplus returns some token that is held, and where it is watched, if there is no room for another one.
@@ -220,13 +215,13 @@ func (h *hub) abandon(l *lease) {
 	h.abandoned[l] = struct{}{}
 }
 
-// endAbandoned lets go of the leases that have run out since their connections ended.
+// endAbandoned lets go of the leases that have run out since their connections ended, and of those that nothing is held under.
 func (h *hub) endAbandoned() {
 	var over []*lease
 	now := time.Now()
 	h.mu.Lock()
 	for l := range h.abandoned {
-		if l.ranOut(now) {
+		if l.isOver(now) {
 			over = append(over, l)
 			delete(h.abandoned, l)
 		}

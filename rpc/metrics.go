@@ -18,6 +18,7 @@ type metrics struct {
 	closed      *prometheus.CounterVec
 	signIns     *prometheus.CounterVec
 	receipts    prometheus.Histogram
+	stopping    prometheus.Gauge
 
 	allowed, denied, inactive prometheus.Counter // verifications
 }
@@ -50,8 +51,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Namespace: "tokenwire", Name: "receipt_seconds", Help: "Time that calls took until no verifier acted on what was before them.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	})
+	m.stopping = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tokenwire", Name: "stopping", Help: "1 while connections are told to go."})
 	m.unknown = m.calls.WithLabelValues("unknown", strconv.Itoa(jsonrpc2.CodeMethodNotFound))
-	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns, m.receipts, verifications)
+	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns, m.receipts, m.stopping, verifications)
 	return m
 }
 

@@ -238,6 +238,7 @@ func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 
 // receipt returns when no verifier acts any more on what was before the revocations.
 func (h *hub) receipt(ctx context.Context, started time.Time, userID string, position int64, revocations []*revocation) (Receipt, error) {
+	defer h.waiting()()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	others := make(chan elsewhere, 1)

@@ -90,6 +90,9 @@ func (s *Server) counted(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.underWay.Add(1)
 		defer s.underWay.Done()
+		if s.stopping.Load() { // the next request is for another node
+			w.Header().Set("Connection", "close")
+		}
 		if below, ok := strings.CutPrefix(r.URL.Path, forwardPath); ok && (below == "" || below[0] == '/') {
 			s.forwardAuth(w, r, below)
 			return
@@ -115,10 +118,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return errors.Join(err, s.stop(h))
 }
 
+// stop sees connections off while the door is still open: what a proxy goes on sending is answered, and /readyz tells it to
+// leave.
 func (s *Server) stop(h *http.Server) error {
 	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	s.Service.Drain(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { s.Service.Shutdown(ctx) })
 	err := h.Shutdown(ctx)

@@ -86,6 +86,43 @@ func TestStopUnderWay(t *testing.T) {
 	})
 }
 
+// TestDoorsOfAStoppingServer: while connections are told to go, a proxy hears that it is to leave, nobody connects, and calls are
+// answered.
+func TestDoorsOfAStoppingServer(t *testing.T) {
+	i := start(t, modelstest.SQLite(t))
+	_, token := i.make(`{}`)
+	v := i.holding(t, time.Minute, true, token)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		i.stopsWithin(t, patience/2)
+	}()
+	until(t, patience, "the verifier to be asked to let go", func() bool { return v.told() > 0 }) // it does not, and is waited for
+	get := func(path string) *http.Response {
+		response, err := http.Get(i.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response
+	}
+	if r := get("/readyz"); r.StatusCode != 503 {
+		t.Error("/readyz:", r.Status)
+	}
+	if r := get("/api"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+		t.Error("an upgrade:", r.Status, r.Header)
+	}
+	r, err := http.Post(i.url+"/api/rpc.discover", "", strings.NewReader("[]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != 200 || !r.Close {
+		t.Error("a call:", r.Status, r.Close)
+	}
+	<-stopped
+}
+
 // TestStopped: when Serve has returned, nothing of the server is left, whatever its connections were doing, and nobody
 // gets in any more.
 func TestStopped(t *testing.T) {

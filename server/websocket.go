@@ -26,7 +26,22 @@ const (
 	pingWindow     = 10 * time.Second
 )
 
-var errTooManyConnections = &models.Error{Code: models.Unavailable, Message: "this node has all the connections that it can hold; try again"}
+// Why a node takes no connection.
+var (
+	errTooManyConnections = &models.Error{Code: models.Unavailable, Message: "this node has all the connections that it can hold; try again"}
+	errStopping           = &models.Error{Code: models.Unavailable, Message: "this node is stopping; try again"}
+)
+
+// closed returns why this node takes no connection now, or nil.
+func (s *Server) closed() error {
+	switch {
+	case s.stopping.Load():
+		return errStopping
+	case s.open.Load() >= maxConnections:
+		return errTooManyConnections
+	}
+	return nil
+}
 
 // upgrade makes a connection of GET /api, for a good credential only, and returns while it is served: a handler that
 // waited would cost 11 KiB a connection.
@@ -34,13 +49,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), upgradeTimeout)
 	defer cancel()
 	s.cors(w, r)
-	id, err := s.identify(ctx, r)
+	var id *models.Identity
 	var start rpc.Start
+	err := s.closed()
+	if err == nil {
+		id, err = s.identify(ctx, r)
+	}
 	if err == nil {
 		start, err = s.Service.Resume(ctx, id, r.URL.Query().Get("since"))
-	}
-	if err == nil && (s.stopping.Load() || s.open.Load() >= maxConnections) {
-		err = errTooManyConnections
 	}
 	if err != nil {
 		s.refuse(ctx, w, err)
