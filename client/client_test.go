@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -232,6 +233,32 @@ func TestPauses(t *testing.T) {
 				t.Errorf("attempt %d after %v: %v", attempt, err, pause)
 			}
 		}
+		for _, after := range []time.Duration{time.Second, 4 * time.Second, backoffCap} {
+			if pause := pauseBefore(attempt, &refusedError{"503", after}); pause < after || pause > max(limit, 2*after) {
+				t.Errorf("attempt %d, and Retry-After %v: %v", attempt, after, pause)
+			}
+		}
+	}
+}
+
+// TestRetryAfter: what a server that lets nobody in says of when to come again is read, within bounds.
+func TestRetryAfter(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, "86400": backoffCap, "-1": 0, "x": 0, "9999999999999999999999": backoffCap, "Mon, 23 Nov 2026 18:57:56 GMT": 0,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", header)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		u, err := endpoint(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&Client{url: u, http: httpClient(nil)}).dial(t.Context())
+		if refused, is := errors.AsType[*refusedError](err); !is || refused.after != want {
+			t.Errorf("Retry-After %q: %#v", header, err)
+		}
+		s.Close()
 	}
 }
 

@@ -19,8 +19,8 @@
 //
 // # The Client
 //
-// It holds one WebSocket and connects again by itself, with a growing random pause, until Close or until the credential has
-// ended (*EndedError). It promises that:
+// It holds one WebSocket and connects again by itself, with a growing random pause and not before a server's Retry-After, until
+// Close or until the credential has ended (*EndedError). It promises that:
 //
 //   - Calls are sent in the order made, at most 32 under way; others wait. The server's answer is the result or an *Error.
 //   - A call that was sent is never sent again. One whose answer cannot come fails with ErrOutcomeUnknown: it may have taken

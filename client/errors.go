@@ -70,6 +70,15 @@ type EndedError struct {
 // Error returns the reason.
 func (e *EndedError) Error() string { return "tokenwire: the credential has ended: " + e.Reason }
 
+// refusedError is a server, or a proxy, that makes no WebSocket now, and may say for how long it is not to be asked again.
+type refusedError struct {
+	status string
+	after  time.Duration
+}
+
+// Error returns the status.
+func (e *refusedError) Error() string { return "tokenwire: the server answered " + e.status }
+
 // wrongAddressError is an answer that Tokenwire does not give to a WebSocket.
 type wrongAddressError struct{ status, path string }
 

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
@@ -76,8 +76,11 @@ func pauseBefore(attempt int, err error) time.Duration {
 	if broken {
 		floor = mendPause
 	}
+	if refused, is := errors.AsType[*refusedError](err); is {
+		floor = refused.after
+	}
 	const doublings = 10 // reach the cap, and do not overflow
-	ceiling := min(backoffCap, max(backoffBase<<min(attempt, doublings), 2*floor))
+	ceiling := max(min(backoffCap, backoffBase<<min(attempt, doublings)), 2*floor)
 	return floor + rand.N(ceiling-floor)
 }
 
@@ -165,7 +168,8 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		case isLasting(status):
 			return nil, &wrongAddressError{response.Status, u.Path}
 		}
-		return nil, fmt.Errorf("tokenwire: the server answered %s", response.Status)
+		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After")) // RFC 9110, section 10.2.3; nobody here sends a date
+		return nil, &refusedError{response.Status, time.Duration(min(max(seconds, 0), int(backoffCap/time.Second))) * time.Second}
 	}
 	return ws, err
 }

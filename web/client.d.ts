@@ -256,6 +256,8 @@ export class ApiError extends Error {
   code: number | string;
   data: any;
   method: string | undefined;
+  /** Of an HTTP answer with Retry-After: so long the server wants not to be asked again. */
+  retryAfterMs?: number;
 }
 
 export class Api {

@@ -290,23 +290,22 @@ export class Api {
     this.#failAll(this.#sent, "connection-lost", "the connection broke; whether the call took effect is unknown");
     if (endReason !== null) return this.#finish("ended", endReason);
     const probe = (this.#probing = new AbortController());
-    const refusal = opened ? 0 : await this.#refusal(probe);
+    const [refusal, retryAfterMs] = opened ? [0, 0] : await this.#refusal(probe);
     if (this.#probing !== probe) return; // close(), reconnect() or signIn() came first
-    refusal === 401 ? this.#finish("ended", "unauthorized") : this.#wait(code, refusal);
+    refusal === 401 ? this.#finish("ended", "unauthorized") : this.#wait(code, refusal, retryAfterMs);
   }
 
-  /** A browser does not tell why a WebSocket could not open; a POST does. 0: not even that. @param {AbortController} probe */
+  /** A browser does not tell why a WebSocket could not open; a POST does, if it is answered. @param {AbortController} probe */
   #refusal(probe) {
     this.#timer = setTimeout(() => probe.abort(), CONNECT_TIMEOUT_MS);
-    const asked = post(this.#url, this.#credential(), "/v1/session/read", [], probe.signal);
-    return asked.then(() => 0, (error) => Number(error.code) || 0);
+    return post(this.#url, this.#credential(), "/v1/session/read", [], probe.signal).then(() => [0, 0], (error) => [Number(error.code) || 0, error.retryAfterMs ?? 0]);
   }
 
-  /** Back-off with full jitter: clients of one dead server must not return as one. @param {number} code @param {number} refusal */
-  #wait(code, refusal) {
-    const floor = PROTOCOL_BROKEN.includes(code) ? MEND_PAUSE_MS : 0;
-    const ceiling = Math.min(BACKOFF_CAP_MS, Math.max(BACKOFF_BASE_MS * 2 ** this.#attempt++, 2 * floor));
-    const inMs = Math.round(floor + Math.random() * (ceiling - floor));
+  /** Back-off with full jitter: clients of one dead server must not return as one. @param {number[]} why */
+  #wait(...[code, refusal, retryAfterMs]) {
+    const floor = PROTOCOL_BROKEN.includes(code) ? MEND_PAUSE_MS : Math.min(retryAfterMs, BACKOFF_CAP_MS);
+    const growing = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#attempt++);
+    const inMs = Math.round(floor + Math.random() * (Math.max(growing, 2 * floor) - floor));
     this.#drop();
     this.#timer = setTimeout(() => this.#open(), inMs);
     this.#enter("waiting", { inMs, retryAt: Date.now() + inMs, code, ...(refusal && { refusal }) });
@@ -377,7 +376,8 @@ async function post(end, token, method, params, signal) {
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
   const { code = response.status, message = `HTTP ${response.status}`, data } = answer?.error ?? {};
-  throw new ApiError(code, message, { data, method });
+  const retryAfterMs = 1000 * Number(response.headers.get("Retry-After")) || 0;
+  throw Object.assign(new ApiError(code, message, { data, method }), retryAfterMs > 0 && { retryAfterMs });
 }
 
 /** @param {{ id?: number, method: string, params: any }} message @returns {string} its text, if the server would take it */

@@ -695,7 +695,9 @@ function mockFetch(t, ...answers) {
     const answer = answers.length > 1 ? answers.shift() : answers[0];
     if (answer === "never") return new Promise((_, no) => signal.addEventListener("abort", () => no(signal.reason)));
     if (answer === "network") throw new TypeError("fetch failed");
-    return new Response(JSON.stringify({ error: { code: answer, message: "?" } }), { status: answer });
+    const [status, after] = [answer].flat();
+    const headers = after === undefined ? {} : { "Retry-After": String(after) };
+    return new Response(JSON.stringify({ error: { code: status, message: "?" } }), { status, headers });
   });
 }
 
@@ -747,6 +749,24 @@ test("any other answer, or none, keeps it trying, and what waits keeps waiting",
   await Wire.last.open();
   await Wire.last.answer(Wire.last.sent[0], "at last");
   assert.equal(call.value, "at last");
+});
+
+test("Retry-After is honoured, with jitter, and not for ever; what is no number of seconds does not count", async (t) => {
+  mockFetch(t, [503, 4], [503, 4], [503, 86_400], [503, "Mon, 23 Nov 2026 18:57:56 GMT"], [503, -1]);
+  const { states } = start(t);
+  let random = 0;
+  t.mock.method(Math, "random", () => random);
+  const pause = async () => {
+    await Wire.last.break();
+    const { inMs } = states.at(-1);
+    t.mock.timers.tick(inMs);
+    return inMs;
+  };
+  assert.equal(await pause(), 4_000);
+  random = 1;
+  assert.equal(await pause(), 8_000);
+  random = 0;
+  for (const expected of [30_000, 0, 0]) assert.equal(await pause(), expected);
 });
 
 test("a connection that had opened is not asked about", async (t) => {
