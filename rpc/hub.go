@@ -16,6 +16,10 @@ const (
 	heartbeatSlots = 15               // connections beat in turns, one slot a second
 )
 
+// maxJoining is how many connections read at once what they missed: of the database's connections that calls read through a
+// quarter. More wait, however many come at once, so that who is there already need not.
+const maxJoining = 8
+
 // hub gives the events of each user to his connections on this node, in order, each once.
 type hub struct {
 	store   *models.Store
@@ -28,10 +32,11 @@ type hub struct {
 	next    int // the slot that the next connection gets
 	beating int // the slot that beat last
 	conns   int
-	waits   int       // receipts that are waited for
-	leaving bool      // no more connections
-	closing bool      // and no more feeds
-	idle    sync.Cond // a connection has left, or a wait is over
+	waits   int           // receipts that are waited for
+	leaving bool          // no more connections
+	closing bool          // and no more feeds
+	joining chan struct{} // one taken for each connection that reads what it missed
+	idle    sync.Cond     // a connection has left, or a wait is over
 
 	facts        kept
 	size         int // facts kept at most
@@ -74,7 +79,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 	h := &hub{
 		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
-		bus: bus, unsettled: map[*feed]bool{},
+		bus: bus, unsettled: map[*feed]bool{}, joining: make(chan struct{}, maxJoining),
 	}
 	h.idle.L = &h.mu
 	h.cutWaits = sync.OnceFunc(func() { close(h.stopping) })
@@ -127,15 +132,22 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 	}
 	c.joined = true
 	c.awaitEnd()
+	following := f.following
 	f.mu.Unlock()
-	h.follow(f)
+	if !following {
+		h.joining <- struct{}{}
+		defer func() { <-h.joining }()
+		h.follow(f)
+	}
 	return true
 }
 
 // replay gives a connection that has not joined a page of what it missed. It writes it at once: what was missed may be
 // more than an outbox may hold.
 func (h *hub) replay(ctx context.Context, c *Conn) bool {
+	h.joining <- struct{}{}
 	events, err := h.store.EventsAfter(ctx, c.feed.userID, c.position.Number)
+	<-h.joining // before it is written, which is up to the peer
 	if err != nil || len(events) == 0 {
 		return false
 	}

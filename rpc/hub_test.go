@@ -136,3 +136,20 @@ func TestConnectionThatCatchesUp(t *testing.T) {
 		t.Errorf("%d connections after it has gone", n)
 	}
 }
+
+// TestJoinsInTurn: of many that come back at once a few read what they missed, and the others wait.
+func TestJoinsInTurn(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		l.good()
+		for range maxJoining {
+			l.s.hub.joining <- struct{}{}
+		}
+		p := l.connect(l.Identity)
+		p.want("")
+		<-l.s.hub.joining
+		p.want("created")
+		if n := len(l.s.hub.joining); n != maxJoining-1 {
+			t.Error(n, "places are taken")
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -149,5 +150,8 @@ func (s *Server) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	setRetry(w, failed)
+	if failed.Code == rpc.CodeUnavailable {
+		retryAfter(w, 1+rand.N(upgradeRetry)) // not the same for all
+	}
 	writeJSON(w, httpStatus(failed.Code), rpc.ErrorObject(failed))
 }

@@ -50,11 +50,12 @@ type Server struct {
 	underWay sync.WaitGroup // requests and connections
 	open     atomic.Int64
 	ready    readiness
+	gate     *gate
 }
 
 // New returns a server. It fails if an origin or a file is not as it should be.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c}
+	s := &Server{Config: c, gate: newGate(c.Metrics)}
 	var err error
 	if s.origins, err = parseOrigins(c.Origins); err != nil {
 		return nil, err

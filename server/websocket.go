@@ -49,15 +49,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), upgradeTimeout)
 	defer cancel()
 	s.cors(w, r)
-	var id *models.Identity
-	var start rpc.Start
-	err := s.closed()
-	if err == nil {
-		id, err = s.identify(ctx, r)
-	}
-	if err == nil {
-		start, err = s.Service.Resume(ctx, id, r.URL.Query().Get("since"))
-	}
+	id, start, err := s.admit(ctx, r)
 	if err != nil {
 		s.refuse(ctx, w, err)
 		return
@@ -88,6 +80,23 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.Service.Serve(t, id, door, start)
 		t.ws.CloseNow()
 	})
+}
+
+// admit decides whether whoever asks for a connection gets one, and where it begins.
+func (s *Server) admit(ctx context.Context, r *http.Request) (id *models.Identity, start rpc.Start, err error) {
+	if err := s.closed(); err != nil {
+		return nil, start, err
+	}
+	leave, err := s.gate.enter(ctx)
+	if err != nil {
+		return nil, start, err
+	}
+	defer leave()
+	if id, err = s.identify(ctx, r); err != nil {
+		return nil, start, err
+	}
+	start, err = s.Service.Resume(ctx, id, r.URL.Query().Get("since"))
+	return id, start, err
 }
 
 // transport carries messages over a WebSocket.
