@@ -80,47 +80,41 @@ func (p *Program) Beside(database string, args ...string) *Program {
 	return launch(&Program{t: p.t, binary: p.binary, database: database, key: p.key, args: args})
 }
 
-func launch(p *Program) *Program {
-	t := p.t
+// StartTogether returns nodes that start at the same moment on one database, which may be empty, with a key file that none has
+// made yet.
+func StartTogether(t testing.TB, n int, database string, args ...string) []*Program {
 	t.Helper()
-	t.Cleanup(p.end)
-	err := programs.OnFreePort(func(port int) error {
-		p.port = port
-		return p.start()
-	})
-	if err != nil {
+	if programs.Unsupported != nil {
+		programs.Missing(t, "program to test", programs.Unsupported)
+	}
+	binary, key := build(t), filepath.Join(t.TempDir(), "key")
+	nodes, failed := make([]*Program, n), make([]error, n)
+	var starts sync.WaitGroup
+	for i := range nodes {
+		nodes[i] = &Program{t: t, binary: binary, database: database, key: key, args: args}
+		t.Cleanup(nodes[i].end)
+		starts.Go(func() { failed[i] = nodes[i].startAnywhere() })
+	}
+	starts.Wait()
+	if err := errors.Join(failed...); err != nil {
 		t.Fatalf("start Tokenwire: %v", err)
 	}
+	return nodes
+}
+
+func launch(p *Program) *Program {
+	p.t.Helper()
+	p.t.Cleanup(p.end)
+	p.must("start", p.startAnywhere())
 	return p
 }
 
-// built is the program, which all tests of this process run.
-var built struct {
-	once   sync.Once
-	binary string
-	err    error
-}
-
-func build(t testing.TB) string {
-	t.Helper()
-	built.once.Do(func() {
-		folder, err := os.MkdirTemp("", "tokenwire-binary-")
-		if err == nil {
-			err = programs.AtEnd(func() error { return os.RemoveAll(folder) })
-		}
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.binary = filepath.Join(folder, "tokenwire")
-		if out, err := exec.Command("go", "build", "-o", built.binary, "github.com/tokenwire/tokenwire").CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("%w\n%s", err, out)
-		}
+// startAnywhere starts the program on a port that is its own from then on.
+func (p *Program) startAnywhere() error {
+	return programs.OnFreePort(func(port int) error {
+		p.port = port
+		return p.start()
 	})
-	if built.err != nil {
-		t.Fatalf("build Tokenwire: %v", built.err)
-	}
-	return built.binary
 }
 
 // start starts the program on its port and waits until it has said that it is there.

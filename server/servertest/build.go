@@ -1,0 +1,70 @@
+package servertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
+)
+
+// built is the program, which all tests of this process run.
+var built struct {
+	once   sync.Once
+	binary string
+	err    error
+}
+
+func build(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		folder, err := os.MkdirTemp("", "tokenwire-binary-")
+		if err == nil {
+			err = programs.AtEnd(func() error { return os.RemoveAll(folder) })
+		}
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.binary = filepath.Join(folder, "tokenwire")
+		built.err = goBuild(built.binary)
+	})
+	if built.err != nil {
+		t.Fatalf("build Tokenwire: %v", built.err)
+	}
+	return built.binary
+}
+
+func goBuild(binary string, flags ...string) error {
+	args := append([]string{"build", "-o", binary}, flags...)
+	if out, err := exec.Command("go", append(args, "github.com/tokenwire/tokenwire")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+// BesideChanged is Beside with another version of the program: one that is built with these files, whose names are relative to
+// the module's folder, in place of those that are there, or in addition to them.
+func (p *Program) BesideChanged(files map[string]string, args ...string) *Program {
+	p.t.Helper()
+	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	p.must("build", err)
+	folder := p.t.TempDir()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, text := range files {
+		file := filepath.Join(folder, fmt.Sprint(len(overlay.Replace)))
+		p.must("build", os.WriteFile(file, []byte(text), 0o600))
+		overlay.Replace[filepath.Join(strings.TrimSpace(string(module)), name)] = file
+	}
+	text, err := json.Marshal(overlay)
+	p.must("build", err)
+	list, binary := filepath.Join(folder, "overlay.json"), filepath.Join(folder, "tokenwire")
+	p.must("build", os.WriteFile(list, text, 0o600))
+	p.must("build", goBuild(binary, "-overlay", list))
+	return launch(&Program{t: p.t, binary: binary, database: p.database, key: p.key, args: args})
+}
