@@ -79,7 +79,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 	h := &hub{
 		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
-		bus: bus, unsettled: map[*feed]bool{}, joining: make(chan struct{}, maxJoining),
+		bus: bus, unsettled: map[*feed]bool{}, node: node{log: log}, joining: make(chan struct{}, maxJoining),
 	}
 	h.idle.L = &h.mu
 	h.cutWaits = sync.OnceFunc(func() { close(h.stopping) })

@@ -19,6 +19,8 @@ type metrics struct {
 	signIns     *prometheus.CounterVec
 	receipts    prometheus.Histogram
 	stopping    prometheus.Gauge
+	nodes       prometheus.Gauge
+	nodeWaits   prometheus.Histogram
 
 	allowed, denied, inactive prometheus.Counter // verifications
 }
@@ -52,8 +54,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	})
 	m.stopping = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tokenwire", Name: "stopping", Help: "1 while connections are told to go."})
+	m.nodes = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tokenwire", Name: "nodes", Help: "Nodes that serve the database, as this one sees it."})
+	m.nodeWaits = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "tokenwire", Name: "node_wait_seconds", Help: "Time of receipts that was spent waiting for other nodes.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	})
 	m.unknown = m.calls.WithLabelValues("unknown", strconv.Itoa(jsonrpc2.CodeMethodNotFound))
-	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns, m.receipts, m.stopping, verifications)
+	r.MustRegister(m.calls, m.seconds, m.connections, m.events, m.pushed, m.closed, m.signIns, m.receipts, m.stopping, m.nodes, m.nodeWaits, verifications)
 	return m
 }
 

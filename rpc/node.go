@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ const reapEvery = 30 * time.Second
 // there, now and then, whether it has read what the others committed. One that does not answer is waited for until nobody can
 // act any more on what it knew: neither it, which answers nothing from memory when it cannot read, nor its verifiers.
 type node struct {
+	log      *slog.Logger
 	mu       sync.Mutex // may be held while the database is asked: no lock of the hub's is taken before it
 	id       string     // "" until it is in the database
 	answered int64
@@ -57,8 +59,10 @@ func (h *hub) attend(ctx context.Context) (wanted int64, ok bool) {
 			h.log.Warn("cannot enter this node in the database", "error", err)
 			return 0, false
 		}
+		h.log.Info("this node is in the database", "node", id, "others", len(h.node.others), "before", h.node.id) // before: others took it for gone
 		h.node.id, h.node.answered = id, 0
 	}
+	h.metrics.nodes.Set(float64(len(h.node.others) + 1))
 	h.node.alone.Store(len(h.node.others) == 0)
 	h.reap(ctx, nodes, at)
 	return wanted, true
@@ -73,12 +77,18 @@ func (n *node) see(nodes []models.Node) {
 		}
 		o := n.others[row.ID]
 		if o == nil {
+			n.log.Info("another node is there", "node", row.ID)
 			o = &other{}
 		}
 		if row.Answered >= o.wanted {
 			o.since = time.Time{}
 		}
 		there[row.ID] = o
+	}
+	for id := range n.others {
+		if there[id] == nil {
+			n.log.Info("another node has left", "node", id)
+		}
 	}
 	n.others = there
 }
@@ -187,7 +197,9 @@ func (h *hub) quit() {
 	h.mu.Unlock()
 	h.node.mu.Lock()
 	defer h.node.mu.Unlock()
-	if left == 0 && h.node.id != "" {
+	if left > 0 {
+		h.log.Warn("stopped with verifiers that have not let go: other nodes wait until their leases are over", "verifiers", left)
+	} else if h.node.id != "" {
 		h.store.RemoveNode(ctx, models.Node{ID: h.node.id, Answered: h.node.answered})
 	}
 }

@@ -128,6 +128,7 @@ func (h *hub) awaitOthers(ctx context.Context, userID string, position int64) el
 	woken, done := h.awaken(w.userID)
 	defer done()
 	at := time.Now()
+	defer func(began time.Time) { h.metrics.nodeWaits.Observe(time.Since(began).Seconds()) }(at)
 	nodes, all, err := h.store.Settlement(ctx, w.userID)
 	self := h.nodeID() // after that: it may have been entered meanwhile
 	for _, n := range nodes {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models"
 )
 
 // told returns how many of some peers have been told to go.
@@ -108,5 +110,22 @@ func TestReceiptGoesBeforeTheEnd(t *testing.T) {
 		v.confirm(1)
 		c.want("1 1=1+0, enabled-changed, close 1001")
 		v.want("close 1001")
+	})
+}
+
+// TestDrained: who comes too late is told to go, and who asks without a connection is answered as before, from memory.
+func TestDrained(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		l.s.Drain(context.Background())
+		l.connect(l.Identity).want("close 1001")
+		token := l.good()
+		call := l.post("/v1/verifier/verify", "[%q]", token.secret.Reveal())
+		<-call.done
+		if call.failed != nil {
+			t.Error(call.failed)
+		}
+		if l.s.hub.known(models.DigestOf(token.secret.Reveal())) == nil {
+			t.Error("it was asked of the database, and is not remembered")
+		}
 	})
 }

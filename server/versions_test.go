@@ -3,6 +3,8 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -96,5 +98,39 @@ func (s *nodes) cross(t *testing.T, token madeToken) {
 				}
 			}
 		}
+	}
+}
+
+// TestOperatorSeesNodes: who looks at a node's metrics and log knows which others there are.
+func TestOperatorSeesNodes(t *testing.T) {
+	t.Parallel()
+	s := startNodes(t, 2, false)
+	sees := func(text string) func() bool {
+		return func() bool {
+			response, err := http.Get(s.all[0].URL() + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			return err == nil && strings.Contains(string(body), text)
+		}
+	}
+	until(t, patience, "two nodes", sees("tokenwire_nodes 2\n"))
+	s.enable(t, 0, s.create("x").ID, false)
+	if !sees("tokenwire_node_wait_seconds_count 1\n")() {
+		t.Error("no wait was counted")
+	}
+	s.all[1].Stop()
+	until(t, patience, "one node", sees("tokenwire_nodes 1\n"))
+	s.all[1].Start()
+	until(t, patience, "two nodes again", sees("tokenwire_nodes 2\n"))
+	for _, line := range []string{"this node is in the database", "another node is there", "another node has left"} {
+		if !strings.Contains(s.all[0].Log(), line) {
+			t.Errorf("the log says nothing of %q", line)
+		}
+	}
+	if !strings.Contains(s.all[1].Log(), "stopping: connections are told to go") {
+		t.Error("the log says nothing of the stop")
 	}
 }
