@@ -23,7 +23,7 @@ func TestRollingRestart(t *testing.T) {
 	args := []string{"--nats", bus.URL(), "--tokens-per-user", "1000000"}
 	first := servertest.Start(t, modelstest.MariaDB(t), args...)
 	r := &rolling{t: t, p: &program{first, t, first.SignIn("admin", servertest.Password)}}
-	nodes := []*servertest.Program{first, first.Beside(args...), first.Beside(args...)}
+	nodes := []*servertest.Program{first, first.Beside(first.Database(), args...), first.Beside(first.Database(), args...)}
 	r.balancer = balance(t, nodes...)
 	until(t, patience, "the balancer to see the nodes", func() bool { return r.balancer.choose() != "" })
 	ctx, cancel := context.WithCancel(t.Context())

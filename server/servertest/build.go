@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,30 +23,28 @@ var built struct {
 
 func build(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		folder, err := os.MkdirTemp("", "tokenwire-binary-")
-		if err == nil {
-			err = programs.AtEnd(func() error { return os.RemoveAll(folder) })
-		}
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.binary = filepath.Join(folder, "tokenwire")
-		built.err = goBuild(built.binary)
-	})
+	built.once.Do(func() { built.binary, built.err = Build() })
 	if built.err != nil {
 		t.Fatalf("build Tokenwire: %v", built.err)
 	}
 	return built.binary
 }
 
-func goBuild(binary string, flags ...string) error {
-	args := append([]string{"build", "-o", binary}, flags...)
-	if out, err := exec.Command("go", append(args, "github.com/tokenwire/tokenwire")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+// Build builds the program with more flags for go build, and returns the file, which is there for as long as this process.
+func Build(flags ...string) (binary string, err error) {
+	folder, err := os.MkdirTemp("", "tokenwire-binary-")
+	if err == nil {
+		err = programs.AtEnd(func() error { return os.RemoveAll(folder) })
 	}
-	return nil
+	if err != nil {
+		return "", err
+	}
+	binary = filepath.Join(folder, "tokenwire")
+	args := slices.Concat([]string{"build", "-o", binary}, flags, []string{"github.com/tokenwire/tokenwire"})
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return binary, nil
 }
 
 // BesideChanged is Beside with another version of the program: one that is built with these files, whose names are relative to
@@ -63,8 +62,9 @@ func (p *Program) BesideChanged(files map[string]string, args ...string) *Progra
 	}
 	text, err := json.Marshal(overlay)
 	p.must("build", err)
-	list, binary := filepath.Join(folder, "overlay.json"), filepath.Join(folder, "tokenwire")
+	list := filepath.Join(folder, "overlay.json")
 	p.must("build", os.WriteFile(list, text, 0o600))
-	p.must("build", goBuild(binary, "-overlay", list))
-	return launch(&Program{t: p.t, binary: binary, database: p.database, key: p.key, args: args})
+	binary, err := Build("-overlay", list)
+	p.must("build", err)
+	return StartWith(p.t, Setup{Database: p.database, Key: p.key, Args: args, Binary: binary, Host: p.host})
 }

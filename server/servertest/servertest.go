@@ -24,10 +24,12 @@ package servertest
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,6 +58,8 @@ type Program struct {
 	database string
 	key      string
 	args     []string
+	under    []string
+	host     string
 	port     int
 
 	process *programs.Process
@@ -63,21 +67,46 @@ type Program struct {
 	log     programs.Output // its standard error, of all starts
 }
 
+// Setup is what a program is made of, beside what Start chooses by itself.
+type Setup struct {
+	Database string   // its URL
+	Key      string   // the key's file; "" for a new one
+	Args     []string // more of them
+	Binary   string   // from Build; "" for Tokenwire as it is
+	Under    []string // a command that runs the program: its own arguments, then those of the program
+	Host     string   // the address of this machine that it listens on; "" for 127.0.0.1
+}
+
 // Start returns Tokenwire, ready on a database and a free port, with a key of its own. It ends when the test does. More
 // arguments go to the program.
 func Start(t testing.TB, database string, args ...string) *Program {
 	t.Helper()
+	return StartWith(t, Setup{Database: database, Args: args})
+}
+
+// StartWith is Start for who chooses more.
+func StartWith(t testing.TB, s Setup) *Program {
+	t.Helper()
 	if programs.Unsupported != nil {
 		programs.Missing(t, "program to test", programs.Unsupported)
 	}
-	return launch(&Program{t: t, binary: build(t), database: database, key: filepath.Join(t.TempDir(), "key"), args: args})
+	if s.Key == "" {
+		s.Key = filepath.Join(t.TempDir(), "key")
+	}
+	if s.Binary == "" {
+		s.Binary = build(t)
+	}
+	if s.Host == "" {
+		s.Host = programs.Host
+	}
+	return launch(&Program{t: t, binary: s.Binary, database: s.Database, key: s.Key, args: s.Args, under: s.Under, host: s.Host})
 }
 
 // Beside returns another node with the same key, the URL that it reaches the same database at, and arguments of its own. A
 // database in a file is not for that.
 func (p *Program) Beside(database string, args ...string) *Program {
 	p.t.Helper()
-	return launch(&Program{t: p.t, binary: p.binary, database: database, key: p.key, args: args})
+	return StartWith(p.t, Setup{Database: database, Key: p.key, Args: args, Binary: p.binary, Host: p.host})
 }
 
 // StartTogether returns nodes that start at the same moment on one database, which may be empty, with a key file that none has
@@ -91,7 +120,7 @@ func StartTogether(t testing.TB, n int, database string, args ...string) []*Prog
 	nodes, failed := make([]*Program, n), make([]error, n)
 	var starts sync.WaitGroup
 	for i := range nodes {
-		nodes[i] = &Program{t: t, binary: binary, database: database, key: key, args: args}
+		nodes[i] = &Program{t: t, binary: binary, database: database, key: key, args: args, host: programs.Host}
 		t.Cleanup(nodes[i].end)
 		starts.Go(func() { failed[i] = nodes[i].startAnywhere() })
 	}
@@ -119,8 +148,8 @@ func (p *Program) startAnywhere() error {
 
 // start starts the program on its port and waits until it has said that it is there.
 func (p *Program) start() error {
-	args := append([]string{"--listen", programs.Address(p.port), "--key-file", p.key}, p.args...)
-	cmd := exec.Command(p.binary, args...)
+	command := slices.Concat(p.under, []string{p.binary, "--listen", p.address(), "--key-file", p.key}, p.args)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "TOKENWIRE_DATABASE="+p.database, "TOKENWIRE_ADMIN_PASSWORD="+Password)
 	p.greets.Reset()
 	cmd.Stdout, cmd.Stderr = &p.greets, &p.log
@@ -209,7 +238,9 @@ func (p *Program) must(action string, err error) {
 }
 
 // URL is where the program is, http://<host>:<port>, over all starts.
-func (p *Program) URL() string { return "http://" + programs.Address(p.port) }
+func (p *Program) URL() string { return "http://" + p.address() }
+
+func (p *Program) address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.port)) }
 
 // Database is the URL of its database.
 func (p *Program) Database() string { return p.database }

@@ -109,5 +109,8 @@ func OnFreePorts(n int, start func(ports []int) error) error {
 	})
 }
 
+// Host is this machine, for itself alone.
+const Host = "127.0.0.1"
+
 // Address is the address of a port on this machine.
-func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func Address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }
