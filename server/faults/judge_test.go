@@ -1,0 +1,135 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// stored is what the database has of an owner, at one moment.
+type stored struct {
+	events []models.Event
+	rows   map[string]row
+	on     bool
+}
+
+// judge holds an owner against all oracles, in the order in which they need each other.
+func (o *owner) judge(s stored) (faults []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, said := range o.odd {
+		faults = append(faults, fmt.Sprintf("answers: to %s: %s", o.name, said))
+	}
+	faults = append(faults, o.judgeChanges(s.events)...)
+	faults = append(faults, o.judgeRows(s.events, s.rows, s.on)...)
+	faults = append(faults, o.judgeFollowers(s.events)...)
+	return append(faults, o.judgeLooks()...)
+}
+
+// judgeAll judges the owners that are over, and forgets them but for secrets that must never be good again. It is called while the
+// database can be read.
+func (l *load) judgeAll() (faults []string) {
+	l.mu.Lock()
+	over := l.over
+	l.over = nil
+	faults, l.wrong = l.wrong, nil
+	l.mu.Unlock()
+	for _, o := range over {
+		s, err := l.readStored(o)
+		if err != nil {
+			faults = append(faults, fmt.Sprintf("database: %s cannot be read: %v", o.name, err))
+			continue
+		}
+		faults = append(faults, o.judge(s)...)
+		l.remember(o)
+	}
+	return faults
+}
+
+// check fails the test for all that the oracles find.
+func (l *load) check(after string) {
+	l.t.Helper()
+	for _, fault := range l.judgeAll() {
+		l.t.Errorf("after %s: %s", after, fault)
+	}
+}
+
+// remember keeps secrets that were good and are so no more, and counts.
+func (l *load) remember(o *owner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range o.tokens {
+		if o.standing(t).deleted && !o.doubtful && len(l.ended) < endedKept {
+			l.ended = append(l.ended, &token{id: t.id, secret: t.secret})
+		}
+	}
+	l.numbers.changes.Add(int64(len(o.changes)))
+	if o.doubtful {
+		l.numbers.unknown.Add(1)
+	}
+	for _, f := range o.followers {
+		l.numbers.notices.Add(int64(len(f.got)))
+	}
+}
+
+// readStored reads what the database has of an owner. A host that has just come back may take a moment.
+func (l *load) readStored(o *owner) (s stored, err error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		if s, err = l.readOnce(o.id); err == nil || time.Now().After(deadline) {
+			return s, err
+		}
+	}
+}
+
+func (l *load) readOnce(userID string) (s stored, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tx, err := l.sql.BeginTx(ctx, nil) // both databases' own isolation has all reads see one moment
+	if err != nil {
+		return s, err
+	}
+	defer tx.Rollback()
+	err = each(ctx, tx, "SELECT position, change_id, method, token_id, time, params FROM events WHERE user_id = ? ORDER BY position", userID, func(rows *sql.Rows) error {
+		e := models.Event{UserID: userID}
+		err := rows.Scan(&e.Position, &e.ChangeID, &e.Method, &e.TokenID, &e.Time, &e.Params)
+		s.events = append(s.events, e)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	s.rows = map[string]row{}
+	const tokens = `SELECT t.id, t.name, t.enabled, t.version, COALESCE(GROUP_CONCAT(p.permission_id), '') FROM api_tokens t
+		LEFT JOIN api_token_permissions p ON p.token_id = t.id WHERE t.user_id = ? GROUP BY t.id, t.name, t.enabled, t.version`
+	err = each(ctx, tx, tokens, userID, func(rows *sql.Rows) error {
+		var id, permissions string
+		var r row
+		err := rows.Scan(&id, &r.name, &r.enabled, &r.version, &permissions)
+		r.bits = scopesOf(strings.Split(permissions, ","))
+		s.rows[id] = r
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, tx.QueryRowContext(ctx, "SELECT enabled FROM users WHERE id = ?", userID).Scan(&s.on)
+}
+
+// each calls f for each row of a query.
+func each(ctx context.Context, tx *sql.Tx, query, argument string, f func(rows *sql.Rows) error) error {
+	rows, err := tx.QueryContext(ctx, query, argument)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

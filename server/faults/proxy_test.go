@@ -1,0 +1,210 @@
+package faults
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// wire is a network between two programs: a TCP proxy that a test has break.
+type wire struct {
+	t        testing.TB
+	target   string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	changed  *sync.Cond
+	conns    map[net.Conn]bool
+	refusing bool          // new connections are ended at once
+	stalled  [2]bool       // nothing goes towards the target, or back from it
+	late     time.Duration // what comes back does so later by this
+	commits  int           // so many connections more end at their next COMMIT
+	cut      int           // connections that did
+}
+
+// The ways of a wire.
+const (
+	towards = 0
+	back    = 1
+)
+
+// newWire returns a network to an address. It ends with the test.
+func newWire(t testing.TB, target, host string) *wire {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{t: t, target: target, listener: listener, conns: map[net.Conn]bool{}}
+	w.changed = sync.NewCond(&w.mu)
+	w.running.Go(w.serve)
+	t.Cleanup(func() {
+		listener.Close()
+		w.heal()
+		w.sever()
+		w.running.Wait()
+	})
+	return w
+}
+
+func (w *wire) address() string { return w.listener.Addr().String() }
+
+func (w *wire) serve() {
+	for {
+		near, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		refusing := w.refusing
+		w.mu.Unlock()
+		if refusing {
+			near.Close()
+			continue
+		}
+		w.running.Go(func() { w.join(near) })
+	}
+}
+
+// join connects a connection to the target. While nothing goes there it waits, as a SYN does.
+func (w *wire) join(near net.Conn) {
+	w.await(towards)
+	far, err := net.DialTimeout("tcp", w.target, time.Second)
+	if err != nil {
+		near.Close()
+		return
+	}
+	w.mu.Lock()
+	w.conns[near], w.conns[far] = true, true
+	w.mu.Unlock()
+	end := func() {
+		near.Close()
+		far.Close()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.conns, near)
+		delete(w.conns, far)
+	}
+	doomed := &atomic.Bool{}
+	w.running.Go(func() { defer end(); w.carryBack(near, far, doomed) })
+	w.running.Go(func() { defer end(); w.carry(far, near, doomed) })
+}
+
+// carry takes what comes from a client to the target. A connection whose COMMIT is chosen ends before that, or before the answer.
+func (w *wire) carry(far, near net.Conn, doomed *atomic.Bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := near.Read(buffer)
+		if err != nil {
+			return
+		}
+		w.await(towards)
+		if isCommit(buffer[:n]) {
+			taken, arrives := w.takesCommit()
+			if taken && !arrives {
+				return
+			}
+			doomed.Store(taken)
+		}
+		if _, err := far.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// carryBack takes what comes from the target to the client.
+func (w *wire) carryBack(near, far net.Conn, doomed *atomic.Bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := far.Read(buffer)
+		if err != nil || doomed.Load() {
+			return
+		}
+		time.Sleep(w.await(back))
+		if _, err := near.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// await waits until something goes a way again, and returns how late it is to be.
+func (w *wire) await(way int) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.stalled[way] {
+		w.changed.Wait()
+	}
+	return w.late
+}
+
+// isCommit reports whether what a client of MySQL sends is COMMIT, which stands alone as the client waits for its answer.
+func isCommit(data []byte) bool {
+	const header, query = 4, 3 // bytes; COM_QUERY
+	return len(data) > header+1 && int(binary.LittleEndian.Uint32(data)&0xffffff) == len(data)-header && data[header] == query && string(data[header+1:]) == "COMMIT"
+}
+
+// takesCommit reports whether a COMMIT is chosen, and whether it arrives: every other one does.
+func (w *wire) takesCommit() (taken, arrives bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.commits == 0 {
+		return false, false
+	}
+	w.commits--
+	w.cut++
+	return true, w.cut%2 == 1
+}
+
+// set changes what is wrong with the wire.
+func (w *wire) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	w.changed.Broadcast()
+}
+
+// stall has nothing go a way. What is sent waits, as it does in a network that loses it until it comes back.
+func (w *wire) stall(ways ...int) {
+	w.set(func() {
+		for _, way := range ways {
+			w.stalled[way] = true
+		}
+	})
+}
+
+// refuse ends all connections, and new ones.
+func (w *wire) refuse() {
+	w.set(func() { w.refusing = true })
+	w.sever()
+}
+
+// slow has what comes back do so later.
+func (w *wire) slow(by time.Duration) { w.set(func() { w.late = by }) }
+
+// cutCommits ends the connections of the next n COMMITs, before they are answered or before they arrive.
+func (w *wire) cutCommits(n int) { w.set(func() { w.commits = n }) }
+
+// heal makes it a good wire again.
+func (w *wire) heal() {
+	w.set(func() { w.refusing, w.stalled, w.late, w.commits = false, [2]bool{}, 0, 0 })
+}
+
+// sever ends all connections.
+func (w *wire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.Close()
+	}
+}
+
+// open returns how many connections there are.
+func (w *wire) open() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns) / 2
+}

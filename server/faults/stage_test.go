@@ -1,0 +1,225 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+	_ "modernc.org/sqlite"
+
+	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
+	"github.com/tokenwire/tokenwire/server/servertest"
+)
+
+// host is a database server that a test breaks.
+type host interface {
+	Stop()
+	Kill()
+	Start()
+	Freeze()
+	Thaw()
+}
+
+// database is what the nodes share. A cluster is one of several hosts.
+type database interface {
+	address(node int) string         // of the host that a node is to ask; "" for a file
+	url(node int, via string) string // the same as a URL, with another address in its place
+	hosts() []host
+	open(t testing.TB) *sql.DB // for who may do everything
+}
+
+// mariadb is one server. Nodes come as a user who may do everything to their database and no more.
+type mariadb struct {
+	*modelstest.Server
+	name string
+	at   string
+}
+
+func newMariaDB(t testing.TB) *mariadb {
+	t.Helper()
+	m := &mariadb{Server: modelstest.StartServer(t)}
+	u, err := url.Parse(m.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.at, m.name = u.Host, strings.Trim(u.Path, "/")
+	db := m.open(t)
+	for _, statement := range []string{"CREATE USER tokenwire", "GRANT ALL ON " + m.name + ".* TO tokenwire"} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	return m
+}
+
+func (m *mariadb) address(int) string { return m.at }
+
+func (m *mariadb) url(_ int, via string) string { return "mysql://tokenwire@" + via + "/" + m.name }
+
+func (m *mariadb) hosts() []host { return []host{m.Server} }
+
+func (m *mariadb) open(t testing.TB) *sql.DB {
+	return openSQL(t, "mysql", "root@tcp("+m.at+")/"+m.name)
+}
+
+// file is SQLite, for one node.
+type file string
+
+func (f file) address(int) string { return "" }
+
+func (f file) url(int, string) string { return string(f) }
+
+func (f file) hosts() []host { return nil }
+
+func (f file) open(t testing.TB) *sql.DB {
+	return openSQL(t, "sqlite", models.DatabaseFile(string(f))+"?_pragma=busy_timeout(5000)")
+}
+
+func openSQL(t testing.TB, driver, source string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxIdleConns(0) // a host that is killed leaves none that is dead
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// node is one process, and the networks around it.
+type node struct {
+	*servertest.Program
+	front *wire // to its clients
+	store *wire // to the database; nil for a file
+	bus   *wire // nil for none
+	begin resources
+}
+
+// url is where clients find it.
+func (n *node) url() string { return "http://" + n.front.address() + "/api" }
+
+// stage is all that is broken, and whoever may break it.
+type stage struct {
+	t     testing.TB
+	nodes []*node
+	data  database
+	sql   *sql.DB
+	nats  *servertest.NATS // nil for none
+	admin string           // the administrator's session
+	http  *http.Client
+}
+
+// setting is what a stage is made of.
+type setting struct {
+	data   database
+	nodes  int
+	nats   bool
+	binary string   // "" for Tokenwire as it is
+	under  []string // a command that runs each node
+	env    []string // of each node
+}
+
+func newStage(t testing.TB, o setting) *stage {
+	t.Helper()
+	s := &stage{t: t, data: o.data, sql: o.data.open(t)}
+	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 2 * time.Second}}
+	t.Cleanup(s.http.CloseIdleConnections)
+	if o.nats {
+		s.nats = servertest.StartNATS(t)
+	}
+	for range o.nodes {
+		s.add(o)
+	}
+	s.admin = s.nodes[0].SignIn("admin", servertest.Password)
+	for _, id := range scopes {
+		s.nodes[0].Call(s.admin, "/v1/permissions/create", nil, id)
+	}
+	time.Sleep(nodeLease) // each has looked by now
+	for _, n := range s.nodes {
+		n.begin = s.resourcesOf(n)
+	}
+	return s
+}
+
+// add starts a node more.
+func (s *stage) add(o setting) {
+	s.t.Helper()
+	n := &node{}
+	set := servertest.Setup{Binary: o.binary, Under: o.under, Args: []string{"--tokens-per-user", "100000"}}
+	if len(o.env) > 0 {
+		set.Under = append(append([]string{"env"}, o.env...), o.under...)
+	}
+	address := s.data.address(len(s.nodes))
+	if address != "" {
+		n.store = newWire(s.t, address, programs.Host)
+		address = n.store.address()
+	}
+	set.Database = s.data.url(len(s.nodes), address)
+	if s.nats != nil {
+		n.bus = newWire(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), programs.Host)
+		set.Args = append(set.Args, "--nats", "nats://"+n.bus.address())
+	}
+	if len(s.nodes) > 0 {
+		set.Key = s.nodes[0].KeyFile()
+	}
+	n.Program = servertest.StartWith(s.t, set)
+	n.front = newWire(s.t, strings.TrimPrefix(n.URL(), "http://"), programs.Host)
+	s.nodes = append(s.nodes, n)
+}
+
+// post calls a method at a node, as a client outside does.
+func (s *stage) post(ctx context.Context, n *node, credential, method string, params ...any) (status int, answer []byte, err error) {
+	body, err := json.Marshal(append([]any{}, params...)) // no params are [], not null
+	if err != nil {
+		return 0, nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, "POST", n.url()+method, strings.NewReader(string(body)))
+	if err != nil {
+		return 0, nil, err
+	}
+	return s.send(request, credential)
+}
+
+// send sends a request with a credential, and reads the whole answer.
+func (s *stage) send(request *http.Request, credential string) (status int, answer []byte, err error) {
+	if credential != "" {
+		request.Header.Set("Authorization", "Bearer "+credential)
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// goesOn waits until every node makes changes, and answers them, by itself.
+func (s *stage) goesOn(after string) {
+	s.t.Helper()
+	for i, n := range s.nodes {
+		deadline := time.Now().Add(patience)
+		for {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			status, answer, err := s.post(ctx, n, s.admin, "/v1/permissions/create", fmt.Sprintf("x%d", time.Now().UnixNano()))
+			cancel()
+			if err == nil && status == http.StatusOK {
+				break
+			}
+			if time.Now().After(deadline) {
+				s.t.Fatalf("after %s node %d does not go on: %d %s %v", after, i, status, answer, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
