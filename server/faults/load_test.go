@@ -139,6 +139,7 @@ func (l *load) live(ctx context.Context, random *rand.Rand) {
 func (l *load) finish(ctx context.Context, d *door, o *owner) {
 	for deadline := time.Now().Add(tryFor); !o.ended() && time.Now().Before(deadline); {
 		l.make(ctx, d, o, &change{kind: created, name: theEnd, on: true, version: 1}, o.session, "/v1/api-tokens/create", theEnd)
+		pause(ctx, tryPause)
 	}
 }
 

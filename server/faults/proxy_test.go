@@ -18,12 +18,18 @@ type wire struct {
 
 	mu       sync.Mutex
 	changed  *sync.Cond
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]*pair
 	refusing bool          // new connections are ended at once
 	stalled  [2]bool       // nothing goes towards the target, or back from it
 	late     time.Duration // what comes back does so later by this
 	commits  int           // so many connections more end at their next COMMIT
 	cut      int           // connections that did
+}
+
+// pair is what becomes of a connection through the wire.
+type pair struct {
+	doomed atomic.Bool // it ends with the next answer
+	lost   atomic.Bool // nothing arrives any more, and nobody is told
 }
 
 // The ways of a wire.
@@ -39,7 +45,7 @@ func newWire(t testing.TB, target, host string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{t: t, target: target, listener: listener, conns: map[net.Conn]bool{}}
+	w := &wire{t: t, target: target, listener: listener, conns: map[net.Conn]*pair{}}
 	w.changed = sync.NewCond(&w.mu)
 	w.running.Go(w.serve)
 	t.Cleanup(func() {
@@ -79,7 +85,8 @@ func (w *wire) join(near net.Conn) {
 		return
 	}
 	w.mu.Lock()
-	w.conns[near], w.conns[far] = true, true
+	p := &pair{}
+	w.conns[near], w.conns[far] = p, p
 	w.mu.Unlock()
 	end := func() {
 		near.Close()
@@ -89,13 +96,12 @@ func (w *wire) join(near net.Conn) {
 		delete(w.conns, near)
 		delete(w.conns, far)
 	}
-	doomed := &atomic.Bool{}
-	w.running.Go(func() { defer end(); w.carryBack(near, far, doomed) })
-	w.running.Go(func() { defer end(); w.carry(far, near, doomed) })
+	w.running.Go(func() { defer end(); w.carryBack(near, far, p) })
+	w.running.Go(func() { defer end(); w.carry(far, near, p) })
 }
 
 // carry takes what comes from a client to the target. A connection whose COMMIT is chosen ends before that, or before the answer.
-func (w *wire) carry(far, near net.Conn, doomed *atomic.Bool) {
+func (w *wire) carry(far, near net.Conn, p *pair) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := near.Read(buffer)
@@ -103,12 +109,15 @@ func (w *wire) carry(far, near net.Conn, doomed *atomic.Bool) {
 			return
 		}
 		w.await(towards)
+		if p.lost.Load() {
+			continue
+		}
 		if isCommit(buffer[:n]) {
 			taken, arrives := w.takesCommit()
 			if taken && !arrives {
 				return
 			}
-			doomed.Store(taken)
+			p.doomed.Store(taken)
 		}
 		if _, err := far.Write(buffer[:n]); err != nil {
 			return
@@ -117,14 +126,17 @@ func (w *wire) carry(far, near net.Conn, doomed *atomic.Bool) {
 }
 
 // carryBack takes what comes from the target to the client.
-func (w *wire) carryBack(near, far net.Conn, doomed *atomic.Bool) {
+func (w *wire) carryBack(near, far net.Conn, p *pair) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := far.Read(buffer)
-		if err != nil || doomed.Load() {
+		if err != nil || p.doomed.Load() {
 			return
 		}
 		time.Sleep(w.await(back))
+		if p.lost.Load() {
+			continue
+		}
 		if _, err := near.Write(buffer[:n]); err != nil {
 			return
 		}
@@ -182,6 +194,16 @@ func (w *wire) refuse() {
 	w.sever()
 }
 
+// abandon has the connections that there are hear no more of each other, for good: what is at the other end is gone and has not said
+// so, until the wire is good again.
+func (w *wire) abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.conns {
+		p.lost.Store(true)
+	}
+}
+
 // slow has what comes back do so later.
 func (w *wire) slow(by time.Duration) { w.set(func() { w.late = by }) }
 
@@ -190,6 +212,13 @@ func (w *wire) cutCommits(n int) { w.set(func() { w.commits = n }) }
 
 // heal makes it a good wire again.
 func (w *wire) heal() {
+	w.mu.Lock()
+	for c, p := range w.conns {
+		if p.lost.Load() {
+			c.Close()
+		}
+	}
+	w.mu.Unlock()
 	w.set(func() { w.refusing, w.stalled, w.late, w.commits = false, [2]bool{}, 0, 0 })
 }
 
