@@ -104,7 +104,7 @@ func (s *nodes) cross(t *testing.T, token madeToken) {
 // TestOperatorSeesNodes: who looks at a node's metrics and log knows which others there are.
 func TestOperatorSeesNodes(t *testing.T) {
 	t.Parallel()
-	s := startNodes(t, 2, false)
+	s := startNodes(t, slices.Repeat([]string{modelstest.MariaDB(t)}, 2), false)
 	sees := func(text string) func() bool {
 		return func() bool {
 			response, err := http.Get(s.all[0].URL() + "/metrics")
