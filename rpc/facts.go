@@ -72,6 +72,12 @@ func (h *hub) keep(fact *fact) *fact {
 	if !h.follow(f) {
 		return nil
 	}
+	f.mu.Lock()
+	behind := f.last < fact.Position.Number
+	f.mu.Unlock()
+	if behind && !h.catchUp(f, fact.Position.Number) { // what is kept of the token may be older than what was read
+		return nil
+	}
 	defer h.evict()
 	f.mu.Lock()
 	defer f.mu.Unlock()

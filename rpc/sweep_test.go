@@ -117,6 +117,34 @@ func TestNodeThatIsBehind(t *testing.T) {
 	})
 }
 
+// TestFactsOfANodeThatIsBehind: a node that is not sure to have heard of all asks the database, and does not answer from what it
+// had kept before all the same.
+func TestFactsOfANodeThatIsBehind(t *testing.T) {
+	for _, change := range takings {
+		t.Run(change.name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				l.catalogue("repo:read")
+				owner := l.owner("ada", "repo:read")
+				token := owner.token("repo:read")
+				if !untouched(l.ask(token)) || l.s.hub.known(token.digest()) == nil {
+					t.Fatal("it is not kept")
+				}
+				l.exec("ALTER TABLE nodes RENAME TO away") // no sweep is whole
+				l.store.Observe(deaf{})                    // the change is made elsewhere
+				if err := change.change(t.Context(), l, owner, token); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(nodeLease)
+				if untouched(l.ask(token)) {
+					t.Error("the answer is from before the change")
+				}
+				l.exec("ALTER TABLE away RENAME TO nodes")
+				l.store.Observe(l.s.hub)
+			})
+		})
+	}
+}
+
 // TestSweepBesideReads: however many reads are under way, a node hears of what others have changed, and goes on to answer from memory.
 // That the reads go on and on takes a lock on what they read; SQLite's readers wait for nobody.
 func TestSweepBesideReads(t *testing.T) {
