@@ -1,7 +1,9 @@
 package faults
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,37 +19,59 @@ type fault struct {
 	put   func(s *stage, random *rand.Rand) (takeBack func())
 }
 
+// isOfNode is 1 for what happens to a process, and 0 for all else.
+func (f fault) isOfNode() int {
+	if f.what == "node" {
+		return 1
+	}
+	return 0
+}
+
 // calm is how long a stage is left alone after a fault, so that the next one meets something that works.
 const calm = 300 * time.Millisecond
 
-// run puts faults in and takes them back, each once in an order that chance decides, or for as long as a long test is to last.
-// Then come some at once.
+// run puts faults in and takes them back, all of them once in an order that chance decides, or again and again for as long as a long
+// test is to last. Up to three are there at the same time; in a short test two, for want of time.
 func (l *load) run(faults []fault) {
 	l.t.Helper()
 	began := time.Now()
 	for round := 0; round == 0 || time.Since(began) < long(l.t); round++ {
-		for _, n := range l.random.Perm(len(faults)) {
-			l.break_(faults[n])
+		left := make([]fault, len(faults))
+		for i, n := range l.random.Perm(len(faults)) {
+			left[i] = faults[n]
 		}
-		l.break_(several(faults, l.random)...)
+		for len(left) > 0 {
+			most := 2
+			if long(l.t) > 0 {
+				most = 1 + l.random.IntN(3)
+			}
+			var some []fault
+			some, left = together(left, most)
+			l.suffer(some)
+		}
 	}
 }
 
-// several returns three faults that can be at the same time.
-func several(faults []fault, random *rand.Rand) (some []fault) {
+// together takes some faults that can be at the same time: the first, and those after it that are of something else.
+func together(faults []fault, most int) (some, left []fault) {
 	taken := map[string]bool{}
-	for _, n := range random.Perm(len(faults)) {
-		if f := faults[n]; !taken[f.what] && len(some) < 3 {
-			taken[f.what] = true
+	for _, f := range faults {
+		if len(some) < most && !taken[f.what] {
 			some = append(some, f)
+			taken[f.what] = true
+		} else {
+			left = append(left, f)
 		}
 	}
-	return some
+	return some, left
 }
 
-// break_ puts faults in, lets them last, takes them back, and judges who was there.
-func (l *load) break_(faults ...fault) {
+// suffer puts faults in, lets them last, takes them back, and judges who was there.
+func (l *load) suffer(faults []fault) {
 	l.t.Helper()
+	slices.SortStableFunc(faults, func(a, b fault) int { // a node that was killed starts when there is a database again
+		return cmp.Compare(a.isOfNode(), b.isOfNode())
+	})
 	var names []string
 	var back []func()
 	longest := time.Duration(0)
@@ -57,15 +81,15 @@ func (l *load) break_(faults ...fault) {
 		longest = max(longest, f.lasts)
 		back = append(back, f.put(l.stage, l.random))
 	}
-	name := strings.Join(names, " and ")
+	name := strings.Join(names, ", and ")
 	time.Sleep(longest)
-	for i := len(back) - 1; i >= 0; i-- {
-		back[i]()
+	for _, takeBack := range back {
+		takeBack()
 	}
 	l.goesOn(name)
 	time.Sleep(calm)
 	l.check(name)
-	l.t.Logf("%6.2fs %s", time.Since(began).Seconds(), name)
+	l.t.Logf("%6.2f s: %s", time.Since(began).Seconds(), name)
 }
 
 // TestOneNode: what a node on a file promises.
@@ -89,11 +113,14 @@ func TestThreeNodes(t *testing.T) {
 // end ends the load and judges what is left of it, and what it left behind.
 func (l *load) end(after string) {
 	l.t.Helper()
+	began := time.Now()
 	l.halt()
+	halted := time.Since(began)
 	for _, v := range l.verifiers {
 		v.Close()
 	}
 	l.check(after)
+	l.t.Logf("the load ended within %v, and all was judged after %v", halted, time.Since(began))
 	for _, fault := range l.judgeQuiet(quiet(l.t)) {
 		l.t.Errorf("after %s: %s", after, fault)
 	}

@@ -1,0 +1,130 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenwire/tokenwire/models"
+)
+
+// recording is a record of one owner that breaks no promise, and what the database has of him.
+func recording() (*owner, stored) {
+	const second = int64(time.Second)
+	o := &owner{name: "ada", id: "ada"}
+	t := &token{id: "t", secret: "s", first: standing{permissions: allScopes, held: allScopes}}
+	o.tokens = []*token{t}
+	o.changes = []*change{
+		{kind: created, made: t, name: "t0", on: true, bits: allScopes, version: 1, told: 1, began: 1 * second, answered: 2 * second, tries: 1},
+		{kind: enabled, token: t, on: false, version: 2, told: 2, began: 4 * second, answered: 5 * second, tries: 1},
+		{kind: enabled, token: t, on: true, version: 3, told: 3, began: 8 * second, answered: 9 * second, tries: 1},
+		{kind: granted, token: t, bits: 1, version: 4, began: 12 * second, tries: 1}, // it was not answered, and came into effect
+	}
+	for _, l := range []look{
+		{byNode, "call", 3 * second, 3*second + 1, sight{true, allScopes}},
+		{byVerifier, "verifier", 3 * second, 3*second + 1, sight{true, allScopes}},
+		{byNode, "call", 6 * second, 6*second + 1, sight{}},
+		{byVerifier, "verifier", 6 * second, 6*second + 1, sight{}},
+		{byNode, "call", 13 * second, 13*second + 1, sight{true, allScopes}},
+		{byNode, "call", 16 * second, 16*second + 1, sight{true, 1}},
+		{byVerifier, "verifier", 14 * second, 14*second + 1, sight{true, allScopes}},
+		{byVerifier, "verifier", 16 * second, 16*second + 1, sight{true, 1}},
+	} {
+		t.looks = append(t.looks, l)
+	}
+	s := stored{on: true, rows: map[string]row{"t": {"t0", true, 4, 1}}, events: []models.Event{
+		{Position: 1, Method: models.UserCreated, Params: []byte(`{"by":null}`)},
+		{Position: 2, Method: models.TokenCreated, TokenID: "t", Params: []byte(`{"by":null,"token":{"id":"t","name":"t0","version":1,"permissions":{"repo:read":true,"repo:write":true}}}`)},
+		{Position: 3, Method: models.TokenEnabledChanged, TokenID: "t", Params: []byte(`{"by":null,"tokenId":"t","enabled":false,"version":2}`)},
+		{Position: 4, Method: models.TokenEnabledChanged, TokenID: "t", Params: []byte(`{"by":null,"tokenId":"t","enabled":true,"version":3}`)},
+		{Position: 5, Method: models.TokenPermissionsChanged, TokenID: "t", Params: []byte(`{"by":null,"tokenId":"t","permissions":{"repo:read":true},"version":4}`)},
+	}}
+	f := &follower{finished: true}
+	for i := range s.events {
+		e := &s.events[i]
+		e.ChangeID = fmt.Sprintf("change%06d", i)
+		if i > 0 {
+			f.got = append(f.got, notice{at: []int64{2, 5, 9, 13}[i-1] * second, raw: string(e.Notification())})
+		}
+	}
+	f.first = s.events[0].At().String()
+	o.followers = []*follower{f}
+	return o, s
+}
+
+// doctored are records that break a promise, and what the oracles must say of them.
+var doctored = []struct {
+	name   string
+	doctor func(o *owner, s *stored)
+	want   string
+}{
+	{"nothing", func(*owner, *stored) {}, ""},
+	{"a node accepts after the receipt", func(o *owner, _ *stored) { o.tokens[0].looks[2].said = sight{true, allScopes} }, "verification: "},
+	{"a verifier accepts after the receipt", func(o *owner, _ *stored) { o.tokens[0].looks[3].said = sight{true, allScopes} }, "verification: "},
+	{"a node refuses what is good", func(o *owner, _ *stored) { o.tokens[0].looks[0].said = sight{} }, "verification: "},
+	{"a node is late without a receipt", func(o *owner, _ *stored) { o.tokens[0].looks[5].said = sight{true, allScopes} }, "verification: "},
+	{"a verifier is late without a receipt", func(o *owner, _ *stored) { o.tokens[0].looks[7].said = sight{true, allScopes} }, "verification: "},
+	{"a token that is deleted is accepted", func(o *owner, s *stored) {
+		last := o.changes[3]
+		last.kind, last.answered = deleted, int64(13*time.Second)
+		s.events[4].Method, s.events[4].Params = models.TokenDeleted, []byte(`{"by":null,"tokenId":"t"}`)
+		o.followers[0].got[3].raw = string(s.events[4].Notification())
+		delete(s.rows, "t")
+	}, "verification: "},
+	{"an event never came", func(o *owner, _ *stored) { f := o.followers[0]; f.got = slices.Delete(f.got, 1, 2) }, "never came"},
+	{"the last event never came", func(o *owner, _ *stored) { f := o.followers[0]; f.got, f.finished = f.got[:3], false }, "never heard of the end"},
+	{"an event came twice", func(o *owner, _ *stored) { f := o.followers[0]; f.got = append(f.got, f.got[1]) }, "came again"},
+	{"events changed places", func(o *owner, _ *stored) { f := o.followers[0]; f.got[1], f.got[2] = f.got[2], f.got[1] }, "came late"},
+	{"another's event", func(o *owner, _ *stored) {
+		f := o.followers[0]
+		f.got[1].raw = strings.Replace(f.got[1].raw, `"t"`, `"u"`, 1)
+	}, "not of this feed"},
+	{"a place was lost", func(o *owner, _ *stored) { o.followers[0].resets = 1 }, "its place in the feed is lost"},
+	{"an answered change is not there", func(_ *owner, s *stored) { s.events = slices.Delete(s.events, 3, 4) }, "was answered and is not there"},
+	{"a refused change is there", func(o *owner, _ *stored) { o.changes[3].tries = 0 }, "nobody asked for"},
+	{"a change is there twice", func(_ *owner, s *stored) {
+		again := s.events[4]
+		again.Position++
+		s.events = append(s.events, again)
+	}, "nobody asked for"},
+	{"a position is left out", func(_ *owner, s *stored) { s.events[4].Position++ }, "is that of the event"},
+	{"a change is there by half", func(_ *owner, s *stored) { s.rows["t"] = row{"t0", true, 4, allScopes} }, "by the events"},
+	{"a token is gone", func(_ *owner, s *stored) { delete(s.rows, "t") }, "is not there, and by the events"},
+	{"an owner is off", func(_ *owner, s *stored) { s.on = false }, "switched on"},
+	{"an answer with another version", func(o *owner, _ *stored) { o.changes[2].told = 4 }, "in place of"},
+	{"an answer that nobody promises", func(o *owner, _ *stored) { o.odd = []string{"500"} }, "answers: "},
+}
+
+// TestOraclesSeeDoctoredRecords: the oracles let a good record pass, and find what is wrong with any other.
+func TestOraclesSeeDoctoredRecords(t *testing.T) {
+	for _, d := range doctored {
+		o, s := recording()
+		d.doctor(o, &s)
+		found := strings.Join(o.judge(s), "\n")
+		if d.want == "" && found != "" || !strings.Contains(found, d.want) {
+			t.Errorf("%s: the oracles find %q", d.name, found)
+		}
+	}
+}
+
+// TestOraclesSeeWhatIsLeft: more than there was is found, and what comes and goes is not.
+func TestOraclesSeeWhatIsLeft(t *testing.T) {
+	begin := resources{50, 20, 50 << 20}
+	for name, c := range map[string]struct {
+		now   resources
+		wants int
+	}{
+		"the same":                   {begin, 0},
+		"a little more":              {resources{52, 22, 80 << 20}, 0},
+		"goroutines":                 {resources{90, 20, 50 << 20}, 1},
+		"descriptors and goroutines": {resources{90, 40, 50 << 20}, 2},
+		"memory":                     {resources{50, 20, 500 << 20}, 1},
+		"no answer":                  {resources{}, 1},
+	} {
+		if faults := c.now.over(begin); len(faults) != c.wants {
+			t.Errorf("%s: %v", name, faults)
+		}
+	}
+}
