@@ -1,6 +1,6 @@
 // Benchmarks measures Tokenwire against what it is held to: README.md says how, and what came out.
 //
-//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify | receipt | cold | auth
+//	cd docs/benchmarks && go run . calls | memory | fanout | set-enabled | verify | receipt | cold | auth | nodes
 //
 // The load comes from this process. Tokenwire (built from the tree) and the references (this program again, under hidden
 // subcommands) are processes of their own, and end with it.
@@ -25,6 +25,7 @@ type options struct {
 
 var subcommands = map[string]func(o *options) error{
 	"calls": calls, "memory": memory, "fanout": fanout, "set-enabled": setEnabled, "verify": verify, "receipt": receipt, "cold": cold, "auth": auth,
+	"nodes": nodes,
 }
 
 // references are the hidden subcommands: servers that the others start.
@@ -44,13 +45,14 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 7, "measurements of each side, in turns")
 	flag.DurationVar(&o.period, "period", 3*time.Second, "length of one measurement")
 	flag.Int64Var(&watchers, "watchers", 1000, "connections that fanout tells of each change")
+	flag.IntVar(&nodesTogether, "nodes", 3, "nodes that are compared with one")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify|receipt|cold|auth")
+		fmt.Fprintln(os.Stderr, "usage: go run . [flags] calls|memory|fanout|set-enabled|verify|receipt|cold|auth|nodes")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	run := subcommands[flag.Arg(0)]
-	if run == nil || flag.NArg() != 1 || o.rounds < 1 || o.rounds > 1000 || o.period < 100*time.Millisecond || o.period > time.Minute {
+	if run == nil || flag.NArg() != 1 || nodesTogether < 1 || o.rounds < 1 || o.rounds > 1000 || o.period < 100*time.Millisecond || o.period > time.Minute {
 		flag.Usage()
 		os.Exit(2)
 	}

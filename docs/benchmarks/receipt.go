@@ -13,7 +13,7 @@ const (
 	receiptTrials = 200 // of one measurement: their 99th percentile
 )
 
-// crowd is verifiers of one Tokenwire that hold the facts of one token.
+// crowd is verifiers of a Tokenwire, of one node or several, that hold the facts of one token.
 type crowd struct {
 	t       *tokenwire
 	admin   *client
@@ -26,7 +26,11 @@ type crowd struct {
 // receipt compares a set-enabled that waits for 100 verifiers with asking these 100 connections something and waiting for all
 // answers.
 func receipt(o *options) error {
-	c, err := gather(o)
+	t, err := startTokenwire(o, o.tree, "")
+	if err != nil {
+		return err
+	}
+	c, err := gather([]*tokenwire{t}, verifiers)
 	if err != nil {
 		return err
 	}
@@ -38,12 +42,10 @@ func receipt(o *options) error {
 	return err
 }
 
-func gather(o *options) (*crowd, error) {
-	t, err := startTokenwire(o, o.tree, "")
-	if err != nil {
-		return nil, err
-	}
-	c := &crowd{t: t, replies: make(chan error, 2*verifiers)}
+// gather connects so many verifiers, as many to each of the nodes.
+func gather(nodes []*tokenwire, n int) (*crowd, error) {
+	t := nodes[0]
+	c := &crowd{t: t, replies: make(chan error, 2*n)}
 	var token struct{ ID, Token string }
 	if err := t.call(t.session, "/v1/api-tokens/create", &token, "held"); err != nil {
 		return nil, err
@@ -53,11 +55,12 @@ func gather(o *options) (*crowd, error) {
 		return nil, err
 	}
 	c.tokenID, c.token = token.ID, token.Token
+	var err error
 	if c.admin, err = t.connect(t.session); err != nil {
 		return nil, err
 	}
-	for range verifiers {
-		v, err := t.connect(service.Token)
+	for i := range n {
+		v, err := nodes[i%len(nodes)].connect(service.Token)
 		if err != nil {
 			return nil, err
 		}
@@ -107,9 +110,11 @@ func (c *crowd) all(request string) error {
 	return nil
 }
 
-func p99(trial func() (time.Duration, error)) (float64, error) {
+func p99(trial func() (time.Duration, error)) (float64, error) { return p99Of(receiptTrials, trial) }
+
+func p99Of(trials int, trial func() (time.Duration, error)) (float64, error) {
 	var took []time.Duration
-	for range receiptTrials {
+	for range trials {
 		d, err := trial()
 		if err != nil {
 			return 0, err
@@ -139,8 +144,8 @@ func (c *crowd) revoke() (time.Duration, error) {
 		return 0, err
 	}
 	took, confirmed, err := c.setEnabled(false)
-	if err == nil && confirmed != verifiers {
-		err = fmt.Errorf("%d verifiers have confirmed, not %d", confirmed, verifiers)
+	if err == nil && confirmed != len(c.clients) {
+		err = fmt.Errorf("%d verifiers have confirmed, not %d", confirmed, len(c.clients))
 	}
 	return took, err
 }
