@@ -109,26 +109,32 @@ func TestCluster(t *testing.T) {
 			t.Fatal("a change on the first node is not seen on another")
 		}
 	}
-	for try := range 20 {
-		if status, body := get(t, nginx+"/orders/", token.Token); status != 200 || body != "These are your orders, admin\n" {
-			t.Fatalf("with a good token, try %d: %d %s", try, status, body)
-		}
-	}
-	post(t, nodes[1], session, "/v1/api-tokens/set-enabled", nil, token.ID, false)
-	for range 20 {
-		if status, body := get(t, nginx+"/orders/", token.Token); status != 401 {
-			t.Fatalf("with a token that is off: %d %s", status, body)
-		}
-	}
-	if status, _ := get(t, nginx+"/metrics", ""); status != 404 {
-		t.Error("anybody may see the metrics:", status)
-	}
+	guards(t, nodes[1], nginx, session, token.ID, token.Token)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Error("it left its folder:", err)
+	}
+}
+
+// guards: nginx lets in who shows a token, until it is switched off on a node, and then nobody.
+func guards(t *testing.T, node, nginx, session, tokenID, token string) {
+	t.Helper()
+	for try := range 20 {
+		if status, body := get(t, nginx+"/orders/", token); status != 200 || body != "These are your orders, admin\n" {
+			t.Fatalf("with a good token, try %d: %d %s", try, status, body)
+		}
+	}
+	post(t, node, session, "/v1/api-tokens/set-enabled", nil, tokenID, false)
+	for range 20 {
+		if status, body := get(t, nginx+"/orders/", token); status != 401 {
+			t.Fatalf("with a token that is off: %d %s", status, body)
+		}
+	}
+	if status, _ := get(t, nginx+"/metrics", ""); status != 404 {
+		t.Error("anybody may see the metrics:", status)
 	}
 }
 
