@@ -137,19 +137,31 @@ func TestConnectionThatCatchesUp(t *testing.T) {
 	}
 }
 
-// TestJoinsInTurn: of many that come back at once a few read what they missed, and the others wait.
+// TestJoinsInTurn: of many that come back at once a few read what they missed, be it of a feed that is new here or from an older
+// position, and the others wait.
 func TestJoinsInTurn(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.good()
-		for range maxJoining {
-			l.s.hub.joining <- struct{}{}
-		}
-		p := l.connect(l.Identity)
-		p.want("")
-		<-l.s.hub.joining
-		p.want("created")
-		if n := len(l.s.hub.joining); n != maxJoining-1 {
-			t.Error(n, "places are taken")
+		now := newActingAdmin(t, l.store).Identity
+		for _, id := range []*models.Identity{l.Identity, now} {
+			for range maxJoining {
+				l.s.hub.joining <- struct{}{}
+			}
+			p := &peer{pipe: newPipe(t), served: make(chan struct{})}
+			go func() {
+				defer close(p.served)
+				l.s.Serve(p, id, Door{}, Start{Position: l.Identity.Position})
+			}()
+			p.want("ready")
+			<-l.s.hub.joining
+			p.want("created")
+			if n := len(l.s.hub.joining); n != maxJoining-1 {
+				t.Error(n, "places are taken")
+			}
+			for range maxJoining - 1 {
+				<-l.s.hub.joining
+			}
+			p.gone()
 		}
 	})
 }
