@@ -92,6 +92,25 @@ func (c *crowd) join(ctx context.Context, o client.Options) {
 	})
 }
 
+// gather makes some users, connects many clients of theirs, and returns the users' sessions.
+func (c *crowd) gather(ctx context.Context, p *servertest.Program, admin string, wire *cable) (sessions []string) {
+	const users = 8
+	var joining sync.WaitGroup
+	for n := range users {
+		name := fmt.Sprint("user", n)
+		p.Call(admin, "/v1/users/create", nil, name, map[string]any{"password": servertest.Password, "permissions": map[string]bool{"tokens:manage": true}})
+		session := p.SignIn(name, servertest.Password)
+		sessions = append(sessions, session)
+		joining.Go(func() {
+			for range *returning / users {
+				c.join(ctx, client.Options{URL: p.URL() + "/api", Token: client.NewSecret(session), HTTPClient: wire.client()})
+			}
+		})
+	}
+	joining.Wait()
+	return sessions
+}
+
 // whole returns how many clients have heard of just these tokens, in this order.
 func (c *crowd) whole(names []string) (n int) {
 	c.mu.Lock()
@@ -127,22 +146,7 @@ func TestAllComeBack(t *testing.T) {
 		c, wire := &crowd{t: t}, &cable{}
 		defer c.clients.Wait()
 		defer cancel()
-		const users = 8
-		var sessions []string
-		for n := range users {
-			name := fmt.Sprint("user", n)
-			p.Call(admin, "/v1/users/create", nil, name, map[string]any{"password": servertest.Password, "permissions": map[string]bool{"tokens:manage": true}})
-			sessions = append(sessions, p.SignIn(name, servertest.Password))
-		}
-		var joining sync.WaitGroup
-		for n := range users {
-			joining.Go(func() {
-				for range *returning / users {
-					c.join(ctx, client.Options{URL: p.URL() + "/api", Token: client.NewSecret(sessions[n]), HTTPClient: wire.client()})
-				}
-			})
-		}
-		joining.Wait()
+		sessions := c.gather(ctx, p, admin, wire)
 		k, err := client.Dial(ctx, client.Options{URL: p.URL() + "/api", Token: client.NewSecret(admin)})
 		if err != nil {
 			t.Fatal(err)
