@@ -70,10 +70,14 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
 	var out screen
-	ended := make(chan error, 1)
+	ended, over := make(chan error, 1), make(chan struct{})
+	t.Cleanup(func() { // also where the test fails nothing is left
+		cancel()
+		<-over
+	})
 	go func() {
+		defer close(over)
 		ended <- run(ctx, options{database: "mariadb", nodes: 2, nginx: true, ports: rand.IntN(maxPorts)}, &out)
 	}()
 	dir := out.find(t, ended, `Logs are in (\S+)`)[1]
