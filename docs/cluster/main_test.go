@@ -58,10 +58,10 @@ func (s *screen) find(t *testing.T, ended <-chan error, pattern string) []string
 	return nil
 }
 
-// TestCluster: what is made on one node is seen on the other and through nginx, which lets in who shows a good token and
-// nobody else, whichever node it asks.
-func TestCluster(t *testing.T) {
-	for _, command := range []string{"mariadb-install-db", "nats-server", "nginx"} {
+// require ends the test for the want of a program.
+func require(t *testing.T, commands ...string) {
+	t.Helper()
+	for _, command := range commands {
 		if _, err := find(command); err != nil {
 			if os.Getenv("TOKENWIRE_TEST_NO_SKIP") == "1" {
 				t.Fatal(err)
@@ -69,6 +69,12 @@ func TestCluster(t *testing.T) {
 			t.Skip(err)
 		}
 	}
+}
+
+// TestCluster: what is made on one node is seen on the other and through nginx, which lets in who shows a good token and
+// nobody else, whichever node it asks.
+func TestCluster(t *testing.T) {
+	require(t, "mariadb-install-db", "nats-server", "nginx")
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	var out screen
 	ended, over := make(chan error, 1), make(chan struct{})
