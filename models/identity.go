@@ -190,33 +190,24 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 		return nil, ErrUnavailable
 	}
 	defer s.lookups.done()
-	query := selectToken
-	if kind == KindSession {
-		query = selectSession
-	}
-	var row credentialRow
-	db := s.read.WithContext(ctx)
-	if err := db.Raw(query, id).Scan(&row).Error; err != nil {
+	row, err := s.credential(ctx, kind, id)
+	if err != nil {
 		return nil, err
 	}
 	now := s.now()
-	from, _ := netip.ParseAddr(address)
 	number, until, same := row.shown(s.key.mac(credential), now)
 	if !same {
 		return nil, ErrUnauthorized
 	}
-	if !row.Enabled || row.ExpiresAt != nil && *row.ExpiresAt <= now || !row.AllowedIPs.Contain(from) {
+	from, _ := netip.ParseAddr(address)
+	identity, err := s.identity(ctx, row, Identity{Credential: Credential{kind, id}, From: from, SecretNumber: number, SecretUntil: until}, now)
+	if identity == nil && err == nil {
 		if kind == KindToken {
 			s.Used(id, 0, 1)
 		}
 		return nil, ErrUnauthorized
 	}
-	identity := &Identity{
-		UserID: row.UserID, Username: row.Username, Credential: Credential{kind, id},
-		ExpiresAt: row.ExpiresAt, From: from, SecretNumber: number, SecretUntil: until, Position: Position{row.Number, row.ChangeID},
-	}
-	var err error
-	if identity.Permissions, err = effective(db, row.UserID, identity.Credential); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if kind == KindToken {
@@ -225,4 +216,54 @@ func (s *Store) Authenticate(ctx context.Context, credential Secret, address str
 		s.Seen(identity.Credential)
 	}
 	return identity, nil
+}
+
+// Identify reads anew who a caller is whom Authenticate has told of, or returns ErrUnauthorized if his credential, or the secret
+// that he came by, is no good any more. It does not count as a use.
+func (s *Store) Identify(ctx context.Context, caller *Identity) (*Identity, error) {
+	if !s.lookups.begin() {
+		return nil, ErrUnavailable
+	}
+	defer s.lookups.done()
+	row, err := s.credential(ctx, caller.Credential.Kind, caller.Credential.ID)
+	if err != nil {
+		return nil, err
+	}
+	as := Identity{Credential: caller.Credential, From: caller.From, SecretNumber: caller.SecretNumber}
+	switch {
+	case row.UserID != caller.UserID:
+		return nil, ErrUnauthorized
+	case as.Credential.Kind == KindSession || as.SecretNumber == row.SecretNumber:
+	case as.SecretNumber == row.SecretNumber-1 && row.PreviousUntil != nil:
+		as.SecretUntil = row.PreviousUntil
+	default:
+		return nil, ErrUnauthorized
+	}
+	identity, err := s.identity(ctx, row, as, s.now())
+	if identity == nil && err == nil {
+		err = ErrUnauthorized
+	}
+	return identity, err
+}
+
+// credential reads a session or token. The row of one that is not there is empty.
+func (s *Store) credential(ctx context.Context, kind, id string) (row credentialRow, err error) {
+	query := selectToken
+	if kind == KindSession {
+		query = selectSession
+	}
+	err = s.read.WithContext(ctx).Raw(query, id).Scan(&row).Error
+	return row, err
+}
+
+// identity completes an identity by the row of its credential, or returns nil if that is no good, by now or from there.
+func (s *Store) identity(ctx context.Context, row credentialRow, as Identity, now Time) (_ *Identity, err error) {
+	as.UserID, as.Username, as.ExpiresAt, as.Position = row.UserID, row.Username, row.ExpiresAt, Position{row.Number, row.ChangeID}
+	if end, _ := as.End(); !row.Enabled || end != nil && *end <= now || !row.AllowedIPs.Contain(as.From) {
+		return nil, nil
+	}
+	if as.Permissions, err = effective(s.read.WithContext(ctx), row.UserID, as.Credential); err != nil {
+		return nil, err
+	}
+	return &as, nil
 }

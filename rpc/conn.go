@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/tokenwire/tokenwire/models"
 )
@@ -49,6 +50,7 @@ type Conn struct {
 	who       atomic.Pointer[caller] // the identity as of the last event delivered
 	out       outbox
 	ended     atomic.Bool    // the credential is no good any more: who still calls is nobody
+	lost      atomic.Bool    // what has become of the credential is not known here any more
 	calls     sync.WaitGroup // started by the reader only
 	expiry    *time.Timer    // guarded by feed.mu
 
@@ -177,7 +179,7 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 		c.cancelCall(r.params)
 	}
 	m := c.service.methods[r.method]
-	if m == nil || m.fast || r.err != nil {
+	if m == nil || r.err != nil || m.fast && (m.always() || c.current()) {
 		if c.out.begin("", 1) {
 			buffer := buffers.Get().(*[]byte)
 			c.out.reply("", 1, c.service.answer(ctx, c.caller(), c.door, "", &r, *buffer), buffer)
@@ -202,7 +204,7 @@ func (c *Conn) handle(ctx context.Context, message []byte) {
 	ctx, done := c.cancellable(ctx, r.id)
 	c.calls.Go(func() {
 		defer done()
-		c.out.reply(changeID, 1, c.service.answer(ctx, c.caller(), c.door, changeID, &r, nil), nil)
+		c.out.reply(changeID, 1, c.answer(ctx, changeID, &r, nil), nil)
 	})
 }
 
@@ -229,7 +231,7 @@ func (c *Conn) handleBatch(ctx context.Context, message []byte) {
 			if requests[i].method == methodCancel {
 				c.cancelCall(requests[i].params)
 			}
-			return c.service.answer(ctxs[i], c.caller(), c.door, changeID, &requests[i], b)
+			return c.answer(ctxs[i], changeID, &requests[i], b)
 		}), nil)
 		for _, done := range dones {
 			done()
@@ -319,6 +321,29 @@ func (c *Conn) caller() *caller {
 		return nil
 	}
 	return c.who.Load()
+}
+
+// current reports whether the identity is what this node, which is at most a second behind, has heard of.
+func (c *Conn) current() bool { return !c.lost.Load() && c.service.hub.current() }
+
+// answer runs one request as who calls by now: where this node cannot tell, as the database says.
+func (c *Conn) answer(ctx context.Context, changeID string, r *request, b []byte) []byte {
+	who := c.caller()
+	if m := c.service.methods[r.method]; m != nil && who != nil && r.err == nil && !m.always() && !c.current() {
+		who, r.err = c.identify(ctx, who)
+	}
+	return c.service.answer(ctx, who, c.door, changeID, r, b)
+}
+
+// identify asks the database who a caller is by now: nil for nobody.
+func (c *Conn) identify(ctx context.Context, who *caller) (*caller, *jsonrpc2.Error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	id, err := c.service.store.Identify(ctx, who.Identity)
+	if err != nil {
+		return nil, c.service.notWho(err)
+	}
+	return newCaller(id), nil
 }
 
 // beat sends a heartbeat. Its position is that of what was put into the outbox before it.

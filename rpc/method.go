@@ -122,6 +122,7 @@ type method struct {
 	fast    bool                                                                // answers from memory at once: may run on the goroutine that reads the connection
 	quick   func(c *caller, door *Door, params []byte) (result []byte, ok bool) // answers from memory if it can; nil where it never can
 	scans   bool                                                                // goes through many rows: a user has few of these under way
+	anyway  bool                                                                // see always
 	post    bool                                                                // is called by POST only: a connection has no way to set the cookie
 	params  []param
 	result  reflect.Type
@@ -144,6 +145,16 @@ func (m *method) fromMemory() *method {
 	m.fast = true
 	return m
 }
+
+// evenBehind makes it a method that works on a connection also where this node cannot tell what has become of the caller: it gives
+// nothing away.
+func (m *method) evenBehind() *method {
+	m.anyway = true
+	return m
+}
+
+// always reports whether it does not matter what has become of the caller since this node last knew.
+func (m *method) always() bool { return m.anyway || m.access == anybody }
 
 // inTurn makes it a method that goes through many rows of the database.
 func (m *method) inTurn() *method {

@@ -71,10 +71,11 @@ func (s *Service) table() []*method {
 func (s *Service) verifierMethods() []*method {
 	return []*method{
 		define("/v1/verifier/beat", verifier, "Renews the lease under which a verifier may answer from what it holds; the first one begins it. On a WebSocket only.", s.beat).
+			evenBehind().
 			or(CodeForbidden, onlyConnection),
 		define("/v1/verifier/confirm", verifier, "Says that the verifier has let go of all that it was told of up to a number.", s.confirmChanged).
-			fromMemory().or(CodeForbidden, onlyConnection),
-		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory(),
+			fromMemory().evenBehind().or(CodeForbidden, onlyConnection),
+		define("/v1/verifier/release", verifier, "Ends the lease at once: the verifier has let go of everything.", s.releaseLease).fromMemory().evenBehind(),
 		define("/v1/verifier/report", verifier, "Counts what a verifier has answered for by itself.", s.reportUses),
 		s.defineVerify("/v1/verifier/verify", "Tells whether a token is good, whose it is, and what it may do."),
 	}

@@ -32,14 +32,23 @@ func TestOtherNodesVerifiers(t *testing.T) {
 	})
 }
 
-// TestHintsAreFast: where hints come, nobody waits for a sweep.
+// TestHintsAreFast: where hints come, nobody waits for a sweep: neither for a receipt nor for events.
 func TestHintsAreFast(t *testing.T) {
 	inNodes(t, 3, "delivers", func(t *testing.T, nodes []*lab) {
 		token := nodes[0].good()
-		v := nodes[1].verifier(60, token)
-		call := nodes[0].post(setEnabled, "[%q,false]", token.id)
+		v, p := nodes[1].verifier(60, token), nodes[2].session()
+		name := "y"
+		changes := models.TokenChanges{Name: models.Optional[string]{Given: true, Value: &name}}
+		if _, err := nodes[0].store.UpdateToken(t.Context(), nodes[0].by(), token.id, changes); err != nil {
+			t.Fatal(err)
+		}
+		p.want("updated")
 		v.want("changed 1")
 		v.confirm(1)
+		v.hold(token)
+		call := nodes[0].post(setEnabled, "[%q,false]", token.id)
+		v.want("changed 2")
+		v.confirm(2)
 		call.wantWithin(0, sweepEvery/2, "1=1+0")
 	})
 }

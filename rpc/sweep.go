@@ -154,6 +154,7 @@ func (h *hub) drop(f *feed) {
 	f.following, f.lost = false, true
 	h.revoke(f, "", "")
 	for c := range f.conns {
+		c.lost.Store(true) // for the calls of a batch that is under way
 		c.out.end(nil, "", CloseRestart, reasonResume)
 	}
 }
