@@ -85,7 +85,7 @@ func (l *load) ask(ctx context.Context, d *door, credential, method string, para
 
 // insist makes a call until it is answered, and reports false where it is given up.
 func (l *load) insist(ctx context.Context, d *door, credential, method string, params ...any) (answered, bool) {
-	for deadline := time.Now().Add(tryFor); time.Now().Before(deadline); pause(ctx, tryPause) {
+	for deadline := time.Now().Add(tryFor); ctx.Err() == nil && time.Now().Before(deadline); pause(ctx, tryPause) {
 		if f, result, _ := l.ask(ctx, d, credential, method, params...); f == done {
 			return result, true
 		}
@@ -104,7 +104,7 @@ func (l *load) make(ctx context.Context, d *door, o *owner, c *change, credentia
 		o.mu.Lock()
 		c.tries++ // before it is known: a look into the record meanwhile must not miss it
 		o.mu.Unlock()
-		f, result, said := l.ask(context.WithoutCancel(ctx), d, credential, method, params...)
+		f, result, said := l.ask(l.last, d, credential, method, params...)
 		at := l.now()
 		o.mu.Lock()
 		switch {

@@ -30,6 +30,8 @@ type load struct {
 	clock
 	random *rand.Rand
 	stop   context.CancelFunc
+	last   context.Context // of what goes on to its end after stop, until giveUp
+	giveUp context.CancelFunc
 	done   sync.WaitGroup
 
 	verifiers []*client.Verifier
@@ -56,7 +58,8 @@ func newLoad(s *stage, random *rand.Rand) *load {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{stage: s, clock: clock{time.Now()}, random: random, stop: stop}
-	s.t.Cleanup(l.halt)
+	l.last, l.giveUp = context.WithCancel(context.Background())
+	s.t.Cleanup(l.abandon)
 	l.service = l.serviceToken("service")
 	for _, n := range s.nodes {
 		v, err := client.NewVerifier(s.t.Context(), client.VerifierOptions{
@@ -96,6 +99,12 @@ func (l *load) halt() {
 	l.done.Wait()
 }
 
+// abandon is halt without waiting for what may never come.
+func (l *load) abandon() {
+	l.giveUp()
+	l.halt()
+}
+
 func (l *load) serviceToken(name string) string {
 	var made answered
 	l.nodes[0].Call(l.admin, "/v1/api-tokens/create", &made, name, map[string]any{"permissions": map[string]bool{"tokens:verify": true}})
@@ -105,7 +114,7 @@ func (l *load) serviceToken(name string) string {
 // live is the life of an owner, from his making to the end.
 func (l *load) live(ctx context.Context, random *rand.Rand) {
 	d := &door{random.IntN(len(l.nodes))}
-	following, cancel := context.WithCancel(context.Background())
+	following, cancel := context.WithCancel(l.last)
 	defer cancel()
 	o := l.enter(ctx, following, d, random)
 	if o == nil {
@@ -121,7 +130,7 @@ func (l *load) live(ctx context.Context, random *rand.Rand) {
 	if o.shut {
 		cancel()
 	} else {
-		l.finish(context.WithoutCancel(ctx), d, o)
+		l.finish(l.last, d, o)
 	}
 	limit := time.After(patience)
 	for _, f := range o.followers {
@@ -137,7 +146,7 @@ func (l *load) live(ctx context.Context, random *rand.Rand) {
 
 // finish makes the last token of an owner. One that was not answered may be there: then the name comes again.
 func (l *load) finish(ctx context.Context, d *door, o *owner) {
-	for deadline := time.Now().Add(tryFor); !o.ended() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(tryFor); !o.ended() && ctx.Err() == nil && time.Now().Before(deadline); {
 		l.make(ctx, d, o, &change{kind: created, name: theEnd, on: true, version: 1}, o.session, "/v1/api-tokens/create", theEnd)
 		pause(ctx, tryPause)
 	}
@@ -269,12 +278,11 @@ func (l *load) changeOne(ctx context.Context, d *door, o *owner, random *rand.Ra
 
 // changeOwner takes something from a user, and gives it back: but not where the former may yet come late, and undo the latter.
 func (l *load) changeOwner(ctx context.Context, d *door, o *owner, t *token, steps ...*change) {
-	ctx = context.WithoutCancel(ctx)
 	for _, c := range steps {
 		if c.kind == ownerOn {
-			l.make(ctx, d, o, c, l.admin, string(ownerOn), o.id, c.on)
+			l.make(l.last, d, o, c, l.admin, string(ownerOn), o.id, c.on)
 		} else {
-			l.make(ctx, d, o, c, l.admin, string(ownerGiven), o.id, grantsOf(c.bits))
+			l.make(l.last, d, o, c, l.admin, string(ownerGiven), o.id, grantsOf(c.bits))
 		}
 		l.lookByAll(ctx, o, t)
 		if o.doubtful {

@@ -97,7 +97,7 @@ func (l *load) lookThrough(ctx context.Context, o *owner, t *token, door string,
 	} else if said.active {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.wrong = append(l.wrong, fmt.Sprintf("%s takes a token that is none", door))
+		l.wrong = append(l.wrong, fmt.Sprintf("credentials: %s takes a token that is none", door))
 	}
 }
 
