@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -127,6 +128,8 @@ type setting struct {
 	binary string   // "" for Tokenwire as it is
 	under  []string // a command that runs each node
 	env    []string // of each node
+	host   string   // that nodes listen on; "" for this machine alone
+	near   string   // where nodes find the ways to database and bus; "" for the same
 }
 
 func newStage(t testing.TB, o setting) *stage {
@@ -144,29 +147,34 @@ func newStage(t testing.TB, o setting) *stage {
 	for _, id := range scopes {
 		s.nodes[0].Call(s.admin, "/v1/permissions/create", nil, id)
 	}
+	s.measure()
+	return s
+}
+
+// measure has the nodes' present use of resources be what they have to come back to.
+func (s *stage) measure() {
 	time.Sleep(nodeLease) // each has looked by now
 	for _, n := range s.nodes {
 		n.begin = s.resourcesOf(n)
 	}
-	return s
 }
 
 // add starts a node more.
 func (s *stage) add(o setting) {
 	s.t.Helper()
-	n := &node{}
-	set := servertest.Setup{Binary: o.binary, Under: o.under, Args: []string{"--tokens-per-user", "100000"}}
+	n, near := &node{}, cmp.Or(o.near, programs.Host)
+	set := servertest.Setup{Binary: o.binary, Host: o.host, Under: o.under, Args: []string{"--tokens-per-user", "100000"}}
 	if len(o.env) > 0 {
 		set.Under = append(append([]string{"env"}, o.env...), o.under...)
 	}
 	address := s.data.address(len(s.nodes))
 	if address != "" {
-		n.store = newWire(s.t, address, programs.Host)
+		n.store = newWire(s.t, address, near)
 		address = n.store.address()
 	}
 	set.Database = s.data.url(len(s.nodes), address)
 	if s.nats != nil {
-		n.bus = newWire(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), programs.Host)
+		n.bus = newWire(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), near)
 		set.Args = append(set.Args, "--nats", "nats://"+n.bus.address())
 	}
 	if len(s.nodes) > 0 {
