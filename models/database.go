@@ -25,10 +25,10 @@ const (
 	mysqlLockSeconds = 5                // wait for a row's lock
 )
 
-// followConns is how many connections are kept for following what others commit: one that looks where feeds stand, one that
-// reads what was missed of them, and one that says so. What people ask for must not make a node late, or its verifiers lose their
-// leases.
-const followConns = 3
+// followConns is how many connections are kept for following what others commit: one that looks where feeds stand, one that counts
+// commits, one that reads what was missed of feeds, and one that says so. What people ask for must not make a node late, or its
+// verifiers lose their leases.
+const followConns = 4
 
 // pools are the connections to the database. They are several for MySQL too: changes that wait for each other's rows must not
 // hold up who asks whether a credential is good.

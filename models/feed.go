@@ -224,13 +224,33 @@ func eventsAfter(db *gorm.DB, userID string, after int64) ([]Event, error) {
 // Positions returns where the feeds of users stand, by user id. A user without a feed is not in the answer. It waits for reads
 // of new events and positions only.
 func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]int64, error) {
-	var feeds []feed
-	err := s.follow.WithContext(ctx).Where("user_id IN ?", userIDs).Find(&feeds).Error
-	positions := make(map[string]int64, len(feeds))
-	for _, f := range feeds {
-		positions[f.UserID] = f.Position
+	positions := make(map[string]int64, len(userIDs))
+	if len(userIDs) == 0 {
+		return positions, nil
 	}
-	return positions, err
+	args := make([]any, len(userIDs))
+	for i, id := range userIDs {
+		args[i] = id
+	}
+	pool, err := s.follow.DB()
+	if err != nil {
+		return nil, err
+	}
+	// Without GORM, which takes several times as long for many rows: this is asked for every user of a node.
+	rows, err := pool.QueryContext(ctx, "SELECT user_id, position FROM feeds WHERE user_id IN (?"+strings.Repeat(",?", len(userIDs)-1)+")", args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var userID string
+		var position int64
+		if err := rows.Scan(&userID, &position); err != nil {
+			return nil, err
+		}
+		positions[userID] = position
+	}
+	return positions, rows.Err()
 }
 
 // Resumable reports whether a connection may go on after position p: the event that it names is still kept, or is the

@@ -43,6 +43,7 @@ type hub struct {
 	node         node
 	bus          Bus // nil for none
 	hints        hints
+	lookout      lookout
 	unsettled    map[*feed]bool // whose revocations other nodes may have to be told of: whether they were; guarded by mu
 	uses         uses
 	held         share               // what verifiers hold
@@ -84,6 +85,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 	h.idle.L = &h.mu
 	h.cutWaits = sync.OnceFunc(func() { close(h.stopping) })
 	h.hints.init()
+	h.lookout.Lookout = store.Lookout()
 	h.swept.Store(int64(-nodeLease)) // it knows nothing before the first sweep
 	h.sweep(ctx)
 	for i := range h.slots {
@@ -193,6 +195,7 @@ func (h *hub) retain(userID string, position int64) *feed {
 	if f == nil {
 		f = &feed{userID: userID, last: position, held: share{most: maxHeldByUser}, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
 		h.feeds[userID] = f
+		h.lookout.fresh = append(h.lookout.fresh, f)
 	}
 	f.refs++
 	return f

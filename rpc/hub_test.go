@@ -36,12 +36,12 @@ func (p *pipe) positions() (positions []string) {
 
 // actingAdmin is the administrator of a test's store.
 type actingAdmin struct {
-	t     *testing.T
+	t     testing.TB
 	store *models.Store
 	*models.Identity
 }
 
-func newActingAdmin(t *testing.T, store *models.Store) actingAdmin {
+func newActingAdmin(t testing.TB, store *models.Store) actingAdmin {
 	t.Helper()
 	_, _, session, err := signInAdmin(store)
 	if err != nil {

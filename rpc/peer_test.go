@@ -51,13 +51,13 @@ func eachLab(t *testing.T, test func(t *testing.T, l *lab)) {
 	modelstest.Each(t, func(t *testing.T, url string) { test(t, newLab(t, url, DefaultFacts)) })
 }
 
-func newLab(t *testing.T, databaseURL string, facts int) *lab {
+func newLab(t testing.TB, databaseURL string, facts int) *lab {
 	t.Helper()
 	return newNode(t, databaseURL, filepath.Join(t.TempDir(), "key"), Options{Facts: facts})
 }
 
 // newNode is a lab on a database that others may have, with a key in a file.
-func newNode(t *testing.T, databaseURL, key string, o Options) *lab {
+func newNode(t testing.TB, databaseURL, key string, o Options) *lab {
 	t.Helper()
 	store, err := models.Open(context.Background(), databaseURL, models.Options{Key: models.KeySource{File: key}})
 	if err != nil {

@@ -28,6 +28,7 @@ func (s *Service) Drain(ctx context.Context) { s.hub.drain(ctx) }
 func (s *Service) Shutdown(ctx context.Context) {
 	s.hub.shutdown(ctx)
 	s.hub.background.Wait()
+	s.hub.lookout.Close()
 	s.hub.tellAllUses()
 	s.hub.quit()
 }

@@ -21,9 +21,10 @@ const (
 func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
 	h.tellAllUses()
+	h.regroup()
 	began := time.Since(h.began)
 	wanted, ok := h.attend(ctx)
-	if !ok || !h.look(ctx, h.feedsOf(allUsers)) {
+	if !ok || !h.lookAround(ctx) {
 		return
 	}
 	if h.answer(ctx, wanted) {
