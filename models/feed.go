@@ -359,7 +359,8 @@ func (s *Store) Prune(ctx context.Context) (more bool, err error) {
 	events, err1 := s.pruneFeeds(ctx)
 	uses, err2 := s.pruneUses(ctx)
 	acknowledgements, err3 := s.pruneAcknowledgements(ctx)
-	return events || uses || acknowledgements, errors.Join(err1, err2, err3)
+	attempts, err4 := s.pruneAttempts(ctx)
+	return events || uses || acknowledgements || attempts, errors.Join(err1, err2, err3, err4)
 }
 
 // pruneFeeds deletes events, and sessions. Of a feed it deletes from the beginning only, so that what is kept has no gap.

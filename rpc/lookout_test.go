@@ -78,5 +78,11 @@ func TestManyFeeds(t *testing.T) {
 		a.switches(token.secret, false)
 		time.Sleep(nodeLease)
 		p.want("enabled-changed")
+		b.stops()
+		for i, g := range b.s.hub.lookout.groups {
+			if !b.s.hub.stands(t.Context(), g) {
+				t.Errorf("group %d is read one by one", i)
+			}
+		}
 	})
 }

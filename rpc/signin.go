@@ -86,7 +86,7 @@ const (
 	good                     // also, the source is one that has signed in to the account
 )
 
-// signInLimits limits sign-ins of this node.
+// signInLimits limits sign-ins of this node: the first, quick look.
 type signInLimits struct {
 	mu                    sync.Mutex // makes looking up and taking one step
 	pair, source, account limiter
@@ -216,7 +216,10 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 	if len(username) > maxEcho {
 		return SignInResult{}, errWrongPassword
 	}
-	end, err := s.signIns.attempt(username, c.door.Address)
+	end, err := s.attempt(ctx, username, c.door.Address)
+	if err != nil && !isTooMany(err) {
+		return SignInResult{}, err
+	}
 	if err != nil {
 		s.metrics.signIns.WithLabelValues("limited").Inc()
 		return SignInResult{}, err
@@ -241,7 +244,7 @@ func (s *Service) signIn(ctx context.Context, c *Call, p SignInParams) (SignInRe
 
 // setPassword counts wrong current passwords like failed sign-ins: a stolen session must not be able to guess.
 func (s *Service) setPassword(ctx context.Context, c *Call, p SetPasswordParams) (Empty, error) {
-	end, err := s.signIns.attempt(c.caller.Username, c.door.Address)
+	end, err := s.attempt(ctx, c.caller.Username, c.door.Address)
 	if err != nil {
 		return Empty{}, err
 	}
