@@ -27,8 +27,9 @@ func (f fault) isOfNode() int {
 	return 0
 }
 
-// calm is how long a stage is left alone after a fault, so that the next one meets something that works.
-const calm = 300 * time.Millisecond
+// calm is how long a stage is left alone after a fault, so that the next one meets something that works: where there is one node
+// nothing has worked meanwhile.
+func (s *stage) calm() time.Duration { return 900 * time.Millisecond / time.Duration(len(s.nodes)) }
 
 // run puts faults in and takes them back, all of them once in an order that chance decides, or again and again for as long as a long
 // test is to last. Up to three are there at the same time; in a short test two, for want of time.
@@ -87,7 +88,7 @@ func (l *load) suffer(faults []fault) {
 		takeBack()
 	}
 	l.goesOn(name)
-	time.Sleep(calm)
+	time.Sleep(l.calm())
 	l.check(name)
 	l.t.Logf("%6.2f s: %s", time.Since(began).Seconds(), name)
 }

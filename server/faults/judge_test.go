@@ -67,6 +67,7 @@ func (l *load) remember(o *owner) {
 			l.ended = append(l.ended, &token{id: t.id, secret: t.secret})
 		}
 	}
+	l.numbers.owners.Add(1)
 	l.numbers.changes.Add(int64(len(o.changes)))
 	if o.doubtful {
 		l.numbers.unknown.Add(1)

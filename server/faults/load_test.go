@@ -46,7 +46,7 @@ type load struct {
 }
 
 // numbers tell that a test was one.
-type numbers struct{ owners, changes, unknown, notices, looks atomic.Int64 }
+type numbers struct{ names, owners, changes, unknown, notices, looks atomic.Int64 }
 
 func (n *numbers) String() string {
 	return fmt.Sprintf("%d owners, %d changes (%d in doubt), %d notifications, %d verifications",
@@ -173,7 +173,7 @@ func (l *load) leave(o *owner) {
 
 // enter makes a user with followers and tokens.
 func (l *load) enter(ctx, following context.Context, d *door, random *rand.Rand) *owner {
-	name := fmt.Sprintf("owner%d", l.numbers.owners.Add(1))
+	name := fmt.Sprintf("owner%d", l.names.Add(1))
 	held := grantsOf(allScopes)
 	for { // it may be there already, from a call that was not answered
 		f, result, _ := l.ask(ctx, d, l.admin, "/v1/users/create", name, map[string]any{"password": servertest.Password, "permissions": held})
@@ -192,7 +192,7 @@ func (l *load) enter(ctx, following context.Context, d *door, random *rand.Rand)
 		if ctx.Err() != nil {
 			return nil
 		}
-		name = fmt.Sprintf("owner%d", l.numbers.owners.Add(1))
+		name = fmt.Sprintf("owner%d", l.names.Add(1))
 		pause(ctx, tryPause)
 	}
 }
