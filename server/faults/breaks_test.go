@@ -15,13 +15,13 @@ import (
 
 func concat(all ...[]fault) []fault { return slices.Concat(all...) }
 
-// any returns a node.
-func (s *stage) any(random *rand.Rand) *node { return s.nodes[random.IntN(len(s.nodes))] }
+// one returns a node.
+func (s *stage) one(random *rand.Rand) *node { return s.nodes[random.IntN(len(s.nodes))] }
 
 // nodeFaults are what happens to a process, and between it and its clients.
 var nodeFaults = []fault{
 	{"a node killed", "node", 300 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.Kill()
 		return n.Start
 	}},
@@ -41,39 +41,39 @@ var nodeFaults = []fault{
 		}
 	}},
 	{"a node stopped for two leases", "node", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.Freeze()
 		return n.Thaw
 	}},
 	{"clients cut off", "front", 500 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.front.refuse()
 		return n.front.heal
 	}},
 	{"clients and a node apart", "front", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.front.stall(towards, back)
 		return n.front.heal
 	}},
 	{"clients do not hear a node", "front", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.front.stall(back)
 		return n.front.heal
 	}},
 	{"a node does not hear its clients", "front", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.front.stall(towards)
 		return n.front.heal
 	}},
 	{"connections half open", "front", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.front.abandon()
 		return n.front.heal
 	}},
 	{"clients that never read", "clients", time.Second, func(s *stage, random *rand.Rand) func() {
 		var all []net.Conn
 		for range 5 {
-			if c := s.neverReads(s.any(random)); c != nil {
+			if c := s.neverReads(s.one(random)); c != nil {
 				all = append(all, c)
 			}
 		}
@@ -93,7 +93,8 @@ func (s *stage) neverReads(n *node) net.Conn {
 	}
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	_ = c.SetDeadline(time.Now().Add(time.Second))
-	fmt.Fprintf(c, "GET /api HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer %s\r\n\r\n", s.admin)
+	fmt.Fprintf(c, "GET /api HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer %s\r\n\r\n", s.admin)
 	const call = `{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}`
 	frame := append([]byte{0x81, 0x80 | byte(len(call)), 0, 0, 0, 0}, call...) // masked with zeros
 	for range 100 {
@@ -188,19 +189,19 @@ var networkFaults = []fault{
 		return s.healStores
 	}},
 	{"a node and the database apart", "store", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		s.any(random).store.stall(towards, back)
+		s.one(random).store.stall(towards, back)
 		return s.healStores
 	}},
 	{"the database does not hear a node", "store", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		s.any(random).store.stall(towards)
+		s.one(random).store.stall(towards)
 		return s.healStores
 	}},
 	{"a node does not hear the database", "store", 2 * lease, func(s *stage, random *rand.Rand) func() {
-		s.any(random).store.stall(back)
+		s.one(random).store.stall(back)
 		return s.healStores
 	}},
 	{"a node cut off from the database", "store", 1500 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
-		s.any(random).store.refuse()
+		s.one(random).store.refuse()
 		return s.healStores
 	}},
 }
@@ -222,7 +223,7 @@ var busFaults = []fault{
 		return s.nats.Thaw
 	}},
 	{"hints lost", "hints", time.Second, func(s *stage, random *rand.Rand) func() {
-		n := s.any(random)
+		n := s.one(random)
 		n.bus.stall(random.IntN(2))
 		return n.bus.heal
 	}},

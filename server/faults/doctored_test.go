@@ -22,7 +22,7 @@ func recording() (*owner, stored) {
 		{kind: enabled, token: t, on: true, version: 3, told: 3, began: 8 * second, answered: 9 * second, tries: 1},
 		{kind: granted, token: t, bits: 1, version: 4, began: 12 * second, tries: 1}, // it was not answered, and came into effect
 	}
-	for _, l := range []look{
+	t.looks = []look{
 		{byNode, "call", 3 * second, 3*second + 1, sight{true, allScopes}},
 		{byVerifier, "verifier", 3 * second, 3*second + 1, sight{true, allScopes}},
 		{byNode, "call", 6 * second, 6*second + 1, sight{}},
@@ -31,8 +31,6 @@ func recording() (*owner, stored) {
 		{byNode, "call", 16 * second, 16*second + 1, sight{true, 1}},
 		{byVerifier, "verifier", 14 * second, 14*second + 1, sight{true, allScopes}},
 		{byVerifier, "verifier", 16 * second, 16*second + 1, sight{true, 1}},
-	} {
-		t.looks = append(t.looks, l)
 	}
 	s := stored{on: true, rows: map[string]row{"t": {"t0", true, 4, 1}}, events: []models.Event{
 		{Position: 1, Method: models.UserCreated, Params: []byte(`{"by":null}`)},

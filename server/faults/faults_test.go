@@ -28,8 +28,14 @@ func (f fault) isOfNode() int {
 }
 
 // calm is how long a stage is left alone after a fault, so that the next one meets something that works: where there is one node
-// nothing has worked meanwhile.
-func (s *stage) calm() time.Duration { return 900 * time.Millisecond / time.Duration(len(s.nodes)) }
+// nothing has worked meanwhile. A long test has the time for more.
+func (s *stage) calm() time.Duration {
+	calm := 900 * time.Millisecond / time.Duration(len(s.nodes))
+	if long(s.t) > 0 {
+		calm *= 5
+	}
+	return calm
+}
 
 // run puts faults in and takes them back, all of them once in an order that chance decides, or again and again for as long as a long
 // test is to last. Up to three are there at the same time; in a short test two, for want of time.

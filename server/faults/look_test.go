@@ -74,7 +74,7 @@ func (l *load) byProxy(n *node) view {
 	}
 }
 
-// byVerifier asks a service that holds what it was told.
+// byService asks a service that holds what it was told.
 func byService(v *client.Verifier) view {
 	return func(ctx context.Context, secret string) (sight, bool) {
 		d, err := v.Verify(ctx, secret)
@@ -101,7 +101,7 @@ func (l *load) lookThrough(ctx context.Context, o *owner, t *token, door string,
 	}
 }
 
-// doors returns how a node is asked.
+// nodeDoor returns one of the doors of a node.
 func (l *load) nodeDoor(n int, random int) (string, view) {
 	if random%2 == 0 {
 		return fmt.Sprint("call at node ", n), l.byCall(l.nodes[n])

@@ -37,17 +37,17 @@ func (c clock) now() int64 { return int64(time.Since(c.began)) + 1 }
 type kind string
 
 const (
-	created     kind = "create"
-	enabled     kind = "set-enabled"
-	granted     kind = "set-permissions"
-	rotated     kind = "rotate"
-	deleted     kind = "delete"
-	ownerOn     kind = "/v1/users/set-enabled"
-	ownerGiven  kind = "/v1/users/set-permissions"
-	never            = 0 // as a time
-	noVersion        = 0
-	maxFollower      = 3 // of an owner
+	created    kind = "create"
+	enabled    kind = "set-enabled"
+	granted    kind = "set-permissions"
+	rotated    kind = "rotate"
+	deleted    kind = "delete"
+	ownerOn    kind = "/v1/users/set-enabled"
+	ownerGiven kind = "/v1/users/set-permissions"
 )
+
+// never is a time that has not come.
+const never = 0
 
 // change is one that was asked for, as often as it took to be answered. An owner's changes are asked for one after the other.
 type change struct {
@@ -57,7 +57,7 @@ type change struct {
 	name     string // of what is created
 	on       bool
 	bits     uint8
-	version  int64 // that the token has by it; noVersion for one of the owner
+	version  int64 // that the token has by it; 0 for one of the owner
 	began    int64
 	answered int64 // when it was answered with success; never if it was not
 	tries    int   // that were not refused: at least one of them may have come into effect
