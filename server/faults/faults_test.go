@@ -92,6 +92,7 @@ func (l *load) suffer(faults []fault) {
 	time.Sleep(longest)
 	for _, takeBack := range back {
 		takeBack()
+		l.lookAtAll()
 	}
 	l.goesOn(name)
 	time.Sleep(l.calm())

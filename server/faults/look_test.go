@@ -122,6 +122,22 @@ func (l *load) lookByAll(ctx context.Context, o *owner, t *token) {
 	all.Wait()
 }
 
+// lookAtAll verifies what there is by all doors: when a node has come back, and may not know yet what it missed.
+func (l *load) lookAtAll() {
+	l.mu.Lock()
+	living := append([]*owner{}, l.living...)
+	l.mu.Unlock()
+	var all sync.WaitGroup
+	for _, o := range living {
+		o.mu.Lock()
+		for _, t := range o.tokens[max(0, len(o.tokens)-tokensEach-1):] {
+			all.Go(func() { l.lookByAll(l.last, o, t) })
+		}
+		o.mu.Unlock()
+	}
+	all.Wait()
+}
+
 // lookAtAny verifies any token through any door: one of those that are changed, most of the time, or one that must be no good.
 func (l *load) lookAtAny(ctx context.Context, random *mathrand.Rand) {
 	l.mu.Lock()
