@@ -32,7 +32,10 @@ type VerifierOptions struct {
 	URL   string // as of Options
 	Token Secret // a credential that holds tokens:verify
 
-	Lease time.Duration // how late it may hear of a change where it is cut off, 1 to 60 s; 5 s by default
+	// Lease is how late it may hear of a change where it is cut off, 1 to 60 s; 5 s by default. Where instead one of several nodes
+	// is cut off from the database, its verifiers may hear a second later still. No receipt comes before.
+	Lease time.Duration
+
 	Size  int           // tokens held at most, up to 100,000; 10,000 by default
 	Grace time.Duration // how long after the lease what was held is answered from while the server is away; 0: not at all
 
