@@ -318,6 +318,7 @@ func TestAllUsersOfOtherNodes(t *testing.T) {
 		v.beat(7)
 		for range 6 { // there is always somebody to wait for
 			other := a.good()
+			time.Sleep(nodeLease) // until the other node has heard of it, which would take it back
 			v.hold(other)
 			a.post(setEnabled, "[%q,false]", other.id)
 			time.Sleep(time.Second)
