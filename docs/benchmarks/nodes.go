@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -204,7 +203,7 @@ func receiptsOfNodes(o *options, m *mariaDB, bus string) ([]*figure, error) {
 }
 
 const (
-	sweepUsers   = 500 // that a sweep asks about in one query (sweepChunk in rpc/sweep.go)
+	sweepUsers   = 2000 // that a sweep asks about in one query (groupSize in rpc/lookout.go)
 	sweepFeeds   = 200_000
 	sweepQueries = 200
 )
@@ -231,18 +230,14 @@ func costs(m *mariaDB) error {
 	}
 	var took []time.Duration
 	for range sweepQueries {
-		ids := make([]any, sweepUsers)
+		ids := make([]string, sweepUsers)
 		for i := range ids {
-			ids[i] = fmt.Sprintf("%020d", 1+rand.IntN(sweepFeeds))
+			ids[i] = fmt.Sprintf("'%020d'", 1+rand.IntN(sweepFeeds))
 		}
+		query := "SELECT COUNT(*), COALESCE(SUM(position), 0) FROM commits_1.many WHERE user_id IN (" + strings.Join(ids, ",") + ")"
 		started := time.Now()
-		rows, err := m.root.Query("SELECT user_id, position FROM commits_1.many WHERE user_id IN (?"+strings.Repeat(",?", len(ids)-1)+")", ids...)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		var feeds, sum int64
+		if err := m.root.QueryRow(query).Scan(&feeds, &sum); err != nil {
 			return err
 		}
 		took = append(took, time.Since(started))
