@@ -36,7 +36,7 @@
 // permissions, until when, from where), never a verdict. It promises that:
 //
 //   - Once somebody holds the Receipt of a change, no Verify that begins from then on answers as before it: a Verifier drops
-//     what it holds before it confirms. (A Receipt speaks for the server process that was asked.)
+//     what it holds before it confirms. (A Receipt speaks for the verifiers of all nodes.)
 //   - It answers from memory only while its lease lasts, counted on the monotonic clock from when it sent the last beat that
 //     was answered. With the connection the lease is over at once. So a Verifier that is cut off, or a process that was
 //     suspended, asks or says ErrUnavailable, and is late by no more than Lease in hearing of a change.
