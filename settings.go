@@ -81,6 +81,9 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	if err != nil {
 		return nil, err
 	}
+	if s.bus.URL == "" && (s.bus.Credentials != "" || s.bus.Authority != "") {
+		return nil, errors.New("--nats-credentials and --nats-ca are for --nats, which is not given")
+	}
 	if given["nats"] && slices.ContainsFunc(members(s.bus.URL), hasPassword) {
 		return nil, errors.New("a password must not be in a flag, where every user of this machine can read it: use TOKENWIRE_NATS, or TOKENWIRE_NATS_PASSWORD_FILE")
 	}
@@ -164,13 +167,11 @@ func fromEnvironment(flags *flag.FlagSet, getenv func(string) string) (given map
 	return given, err
 }
 
-func hasPassword(database string) bool {
-	u, err := url.Parse(database)
-	if err != nil || u.User == nil {
-		return err != nil && strings.Contains(database, "@") // what cannot be read may well hold one
-	}
-	_, has := u.User.Password()
-	return has
+// hasPassword reports whether there is one in a URL, also in one that is written wrong.
+func hasPassword(address string) bool {
+	_, rest, _ := strings.Cut(address, "//")
+	user := rest[:max(strings.LastIndexByte(rest, '@'), 0)]
+	return strings.Contains(user, ":")
 }
 
 func (s *settings) readSecrets(getenv func(string) string, keyFile string) error {

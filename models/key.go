@@ -161,7 +161,7 @@ func (source KeySource) find(fresh bool) (Key, error) {
 		return k, err
 	}
 	if !fresh {
-		return k, fmt.Errorf("the key file %s is missing: put it back, or give the key as TOKENWIRE_KEY; no token or session can be checked without it", source.File)
+		return k, fmt.Errorf("the key file %s is missing: put it back, or copy it from another node, or give the key as TOKENWIRE_KEY; no token or session can be checked without it", source.File)
 	}
 	k, err = createKey(source.File)
 	if errors.Is(err, fs.ErrExist) { // another node was faster

@@ -59,7 +59,9 @@ func (h *hub) attend(ctx context.Context) (wanted int64, ok bool) {
 			h.log.Warn("cannot enter this node in the database", "error", err)
 			return 0, false
 		}
-		h.log.Info("this node is in the database", "node", id, "others", len(h.node.others), "before", h.node.id) // before: others took it for gone
+		if len(h.node.others) > 0 || h.node.id != "" { // others took it for gone, which it was before
+			h.log.Info("this node is in the database", "node", id, "others", len(h.node.others), "before", h.node.id)
+		}
 		h.node.id, h.node.answered = id, 0
 	}
 	h.metrics.nodes.Set(float64(len(h.node.others) + 1))

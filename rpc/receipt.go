@@ -237,12 +237,12 @@ func (r *revocation) wait(ctx context.Context, stopping <-chan struct{}) error {
 }
 
 // receipt returns when no verifier acts any more on what was before the revocations.
-func (h *hub) receipt(ctx context.Context, started time.Time, userID string, position int64, revocations []*revocation) (Receipt, error) {
+func (h *hub) receipt(ctx context.Context, started time.Time, userID string, position int64, before bool, revocations []*revocation) (Receipt, error) {
 	defer h.waiting()()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	others := make(chan elsewhere, 1)
-	go func() { others <- h.awaitOthers(ctx, userID, position) }() // at the same time: both may take as long as a lease
+	go func() { others <- h.awaitOthers(ctx, userID, position, before) }() // at the same time: both may take as long as a lease
 	confirmed, err := h.awaitOwn(ctx, revocations)
 	if err != nil {
 		cancel()
@@ -304,7 +304,7 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 	}
 	position, known := x.positions[of.userID]
 	if !known {
-		position = anyPosition
+		position = s.hub.positionNow(ctx, of.userID)
 	}
 	s.hub.publishHint(HintWanted, of.userID, position)
 	revocations := x.revocations
@@ -318,7 +318,7 @@ func settled[T any](ctx context.Context, s *Service, c *Call, of *subject, chang
 		defer notice.Stop()
 		defer conn.out.makeRoom(c.changeID)()
 	}
-	receipt, cut := s.hub.receipt(c.patience(ctx), started, of.userID, position, revocations)
+	receipt, cut := s.hub.receipt(c.patience(ctx), started, of.userID, position, !known, revocations)
 	if cut = cutBy(cut); cut != nil { // and not that there is nothing to change any more: that would sound as if it were over
 		return result, receipt, cut
 	}

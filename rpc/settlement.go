@@ -101,6 +101,7 @@ func (h *hub) forget(settled map[*feed]int64) {
 type settling struct {
 	userID   string // "" for all users
 	position int64
+	before   bool             // the change was made before, by another call, which has counted the verifiers
 	nodes    map[string]asked // that are waited for
 	verifiers,
 	confirmed int
@@ -120,8 +121,8 @@ type elsewhere struct {
 
 // awaitOthers returns when no other node, and no verifier of theirs, acts any more on what was before a position of a user's
 // feed, or for allUsers on what was before the call.
-func (h *hub) awaitOthers(ctx context.Context, userID string, position int64) elsewhere {
-	w := &settling{userID: userID, position: position, nodes: map[string]asked{}}
+func (h *hub) awaitOthers(ctx context.Context, userID string, position int64, before bool) elsewhere {
+	w := &settling{userID: userID, position: position, before: before, nodes: map[string]asked{}}
 	if userID == allUsers {
 		w.userID = ""
 	}
@@ -240,7 +241,7 @@ func (w *settling) count(counts []byte) {
 	var settlements []settlement
 	json.Unmarshal(counts, &settlements) // a node of another version may say it otherwise: then it is not counted
 	for _, s := range settlements {
-		if s.Position == w.position {
+		if s.Position == w.position && !w.before {
 			w.verifiers += s.Verifiers
 			w.confirmed += s.Confirmed
 		}
@@ -249,6 +250,18 @@ func (w *settling) count(counts []byte) {
 
 // anyPosition is a position that no acknowledgement reaches: the nodes must be asked.
 const anyPosition = math.MaxInt64
+
+// positionNow returns where a user's feed stands, after all that was changed before, or anyPosition where that is not to be had.
+func (h *hub) positionNow(ctx context.Context, userID string) int64 {
+	if h.node.alone.Load() || userID == allUsers {
+		return anyPosition
+	}
+	positions, err := h.store.Positions(ctx, []string{userID})
+	if position, is := positions[userID]; err == nil && is {
+		return position
+	}
+	return anyPosition
+}
 
 func (h *hub) nodeID() string {
 	h.node.mu.Lock()

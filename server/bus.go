@@ -25,6 +25,7 @@ const (
 	natsReconnect   = 250 * time.Millisecond // between two attempts, and as much again by chance
 	natsDial        = 2 * time.Second
 	natsWriteWithin = 2 * time.Second // a NATS that takes nothing for longer is left
+	natsAwayEvery   = time.Minute     // how often it is said that it is away
 )
 
 // BusConfig says where the bus is.
@@ -45,13 +46,14 @@ type Bus struct {
 	subject string
 	queue   chan *nats.Msg
 	lost    prometheus.Counter
+	log     *slog.Logger
 	closing chan struct{}
 	sender  sync.WaitGroup
 }
 
 // OpenBus begins to connect. It fails for settings that are wrong, and not where no server answers: then it goes on trying.
 func OpenBus(c BusConfig) (*Bus, error) {
-	b := &Bus{subject: "tokenwire." + c.Name + ".", queue: make(chan *nats.Msg, maxHintsQueued), closing: make(chan struct{})}
+	b := &Bus{log: c.Log, subject: "tokenwire." + c.Name + ".", queue: make(chan *nats.Msg, maxHintsQueued), closing: make(chan struct{})}
 	b.lost = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tokenwire", Name: "hints_lost_total", Help: "Hints to other nodes that were not sent, as the bus did not take them."})
 	connected := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "tokenwire", Name: "bus_connected", Help: "Whether this node is connected to the bus."}, func() float64 {
 		if b.conn != nil && b.conn.IsConnected() {
@@ -71,7 +73,7 @@ func OpenBus(c BusConfig) (*Bus, error) {
 		nats.ReconnectHandler(func(n *nats.Conn) { c.Log.Info("connected to the bus again", "server", n.ConnectedUrlRedacted()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				c.Log.Warn("the bus is away: changes made elsewhere are found by looking", "error", err)
+				c.Log.Warn("the connection to the bus is lost", "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.Log.Warn("bus", "error", err) }),
@@ -106,10 +108,21 @@ func natsAddresses(c BusConfig) (string, error) {
 	return strings.Join(all, ","), nil
 }
 
-// send hands hints to the connection, which may wait for the network.
+// send hands hints to the connection, which may wait for the network. It says now and then where there is no connection: why
+// none comes about, be it a wrong password, is told by nothing else.
 func (b *Bus) send() {
+	check := time.NewTicker(natsPing)
+	defer check.Stop()
+	var said time.Time
 	for {
 		select {
+		case <-check.C:
+			if b.conn.IsConnected() {
+				said = time.Time{}
+			} else if time.Since(said) > natsAwayEvery {
+				said = time.Now()
+				b.log.Warn("the bus is away: changes made elsewhere are found by looking", "servers", b.conn.Servers(), "error", b.conn.LastError())
+			}
 		case m := <-b.queue:
 			if b.conn.PublishMsg(m) != nil {
 				b.lost.Inc()

@@ -69,7 +69,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	c := &cluster{ctx: ctx, dir: dir, out: out, password: rand.Text(), ports: o.ports, given: map[int]int{}}
+	c := &cluster{ctx: ctx, dir: dir, out: out, password: rand.Text(), ports: o.ports, given: map[int]bool{}}
 	defer func() {
 		c.stop()
 		err = errors.Join(err, os.RemoveAll(dir))

@@ -44,9 +44,9 @@ type cluster struct {
 	ctx       context.Context
 	dir       string
 	out       io.Writer
-	password  string      // of the administrator
-	ports     int         // that all ports are higher by
-	given     map[int]int // ports that were given out last, by the first of their kind
+	password  string       // of the administrator
+	ports     int          // that all ports are higher by
+	given     map[int]bool // ports that were given out
 	databases []string
 	bus       string
 	programs  []*program
@@ -156,12 +156,15 @@ func find(command string) (string, error) {
 	return path, nil
 }
 
-// freePort returns the first port from one on that nobody listens at and that was not given out, or 0.
+// freePort returns the first port from one on that nobody listens at and that was not given out, to whatever program, or 0.
 func (c *cluster) freePort(from int) int {
-	for port := max(from+c.ports, c.given[from]+1); port <= lastPort; port++ {
+	for port := from + c.ports; port <= lastPort; port++ {
+		if c.given[port] {
+			continue
+		}
 		if listener, err := net.Listen("tcp", address(port)); err == nil {
 			listener.Close()
-			c.given[from] = port
+			c.given[port] = true
 			return port
 		}
 	}
