@@ -46,15 +46,20 @@ func (h *hub) attend(ctx context.Context) (wanted int64, ok bool) {
 	}
 	h.node.mu.Lock()
 	defer h.node.mu.Unlock()
-	there := false
+	there, lease := false, time.Duration(h.node.lease.Load())
 	for _, n := range nodes {
-		if n.ID == h.node.id {
-			there, wanted, h.node.answered = true, n.Wanted, n.Answered // as it is there: the database may have been restored
+		if n.ID != h.node.id {
+			continue
+		}
+		// As it is there: the database may have been restored.
+		there, wanted, h.node.answered = true, n.Wanted, n.Answered
+		if n.Lease < lease.Milliseconds() && h.extend(ctx, lease) != nil { // or the others would not wait for all leases
+			return 0, false
 		}
 	}
 	h.node.see(nodes)
 	if !there {
-		id, err := h.store.EnterNode(ctx, time.Duration(h.node.lease.Load()))
+		id, err := h.store.EnterNode(ctx, lease)
 		if err != nil {
 			h.log.Warn("cannot enter this node in the database", "error", err)
 			return 0, false
@@ -170,18 +175,27 @@ func (h *hub) answer(ctx context.Context, wanted int64) bool {
 }
 
 // allow sees to it that others know how long a lease may last that is about to be given: were this node to go, they could not
-// tell by themselves that somebody answers from what he was given here.
+// tell by themselves that somebody answers from what he was given here. They are told whole seconds: whoever asks for ever longer
+// leases has this node write a few times, and not each time.
 func (h *hub) allow(ctx context.Context, lease time.Duration) error {
 	if int64(lease) <= h.node.lease.Load() {
 		return nil
 	}
 	h.node.mu.Lock()
 	defer h.node.mu.Unlock()
+	if int64(lease) <= h.node.lease.Load() { // by now, as somebody before this one has asked for it
+		return nil
+	}
+	return h.extend(ctx, (lease + time.Second - 1).Truncate(time.Second))
+}
+
+// extend tells the others of the longest lease. It is called with node.mu held.
+func (h *hub) extend(ctx context.Context, lease time.Duration) error {
 	there, err := h.store.ExtendNodeLease(ctx, h.node.id, lease)
 	if err == nil && !there {
 		err = models.ErrUnavailable
 	}
-	if err == nil && int64(lease) > h.node.lease.Load() {
+	if err == nil {
 		h.node.lease.Store(int64(lease))
 	}
 	return err
