@@ -223,8 +223,8 @@ func eventsAfter(db *gorm.DB, userID string, after int64) ([]Event, error) {
 
 // Positions returns where the feeds of users stand, by user id. A user without a feed is not in the answer. It waits for reads
 // of new events and positions only.
-func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]int64, error) {
-	positions := make(map[string]int64, len(userIDs))
+func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]Position, error) {
+	positions := make(map[string]Position, len(userIDs))
 	if len(userIDs) == 0 {
 		return positions, nil
 	}
@@ -237,15 +237,15 @@ func (s *Store) Positions(ctx context.Context, userIDs []string) (map[string]int
 		return nil, err
 	}
 	// Without GORM, which takes several times as long for many rows: this is asked for every user of a node.
-	rows, err := pool.QueryContext(ctx, "SELECT user_id, position FROM feeds WHERE user_id IN (?"+strings.Repeat(",?", len(userIDs)-1)+")", args...)
+	rows, err := pool.QueryContext(ctx, "SELECT user_id, position, change_id FROM feeds WHERE user_id IN (?"+strings.Repeat(",?", len(userIDs)-1)+")", args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var userID string
-		var position int64
-		if err := rows.Scan(&userID, &position); err != nil {
+		var position Position
+		if err := rows.Scan(&userID, &position.Number, &position.ChangeID); err != nil {
 			return nil, err
 		}
 		positions[userID] = position

@@ -26,7 +26,7 @@ func TestSumPositions(t *testing.T) {
 		if NewGroup([]string{ids[0], "' OR ''='"}) != nil {
 			t.Error("a group of what is no id")
 		}
-		if positions, err := s.Positions(t.Context(), ids); err != nil || len(positions) != 2 || positions[ids[1]] != 20 {
+		if positions, err := s.Positions(t.Context(), ids); err != nil || len(positions) != 2 || positions[ids[1]].Number != 20 {
 			t.Errorf("got %v, %v", positions, err)
 		}
 		if positions, err := s.Positions(t.Context(), nil); err != nil || len(positions) != 0 {

@@ -59,7 +59,7 @@ func TestFollowingWaitsForNoReads(t *testing.T) {
 		defer s.takeReaders(t)()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if positions, err := s.Positions(ctx, []string{user.ID}); err != nil || positions[user.ID] != 1 {
+		if positions, err := s.Positions(ctx, []string{user.ID}); err != nil || positions[user.ID].Number != 1 {
 			t.Errorf("got %v, %v", positions, err)
 		}
 		if events, err := s.NewEvents(ctx, user.ID, 0); err != nil || len(events) != 1 {

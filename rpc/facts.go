@@ -61,13 +61,13 @@ func (h *hub) ask(ctx context.Context, d models.Digest) (*fact, error) {
 // kept after it. It returns those that are kept, which others may have read, or nil; and where this node has not heard of all that
 // the facts know of, these.
 func (h *hub) keep(fact *fact) *fact {
-	f := h.retain(fact.UserID, fact.Position.Number)
+	f := h.retain(fact.UserID, fact.Position)
 	if f == nil {
 		return nil
 	}
 	defer h.release(f)
 	f.mu.Lock()
-	f.renew(fact.Position.Number)
+	f.renew(fact.Position)
 	f.mu.Unlock()
 	if !h.follow(f) {
 		return nil

@@ -107,7 +107,7 @@ func TestFactsOfBeforeAreNotKept(t *testing.T) {
 					token := owner.token("repo:read")
 					fact := l.read(token)
 					if known {
-						f := l.s.hub.retain(owner.UserID, fact.Position.Number)
+						f := l.s.hub.retain(owner.UserID, fact.Position)
 						defer l.s.hub.release(f)
 						if !l.s.hub.follow(f) {
 							t.Fatal("the feed cannot be read")
@@ -174,7 +174,7 @@ func TestFactsOfAFeedThatCatchesUp(t *testing.T) {
 		first, second := l.good(), l.good()
 		a, b := l.read(first), l.read(second)
 		l.switches(second.secret, false) // told to nobody
-		f := h.retain(a.UserID, a.Position.Number)
+		f := h.retain(a.UserID, a.Position)
 		defer h.release(f)
 		f.reading.Lock() // the database takes its time
 		kept := make(chan bool, 2)

@@ -170,11 +170,11 @@ func (h *hub) lookInto(ctx context.Context, users map[string]bool) {
 		}
 		f := h.find(userID)
 		if f == nil {
-			all = append(all, models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position, Settled: true})
+			all = append(all, models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position.Number, Settled: true})
 			continue
 		}
 		f.mu.Lock()
-		a, lost := h.acknowledgement(f, nodeID), f.lost || f.last < position
+		a, lost := h.acknowledgement(f, nodeID), f.lost || f.last < position.Number
 		f.mu.Unlock()
 		switch {
 		case lost: // the sweep sees to it

@@ -66,9 +66,10 @@ type feed struct {
 	reading sync.Mutex // one goroutine at a time reads what was missed
 
 	mu          sync.Mutex
-	last        int64 // events up to here have been dispatched
-	following   bool  // nothing was missed before this feed was known here
-	lost        bool  // given up, so that it begins anew where the next one comes who needs it
+	last        int64  // events up to here have been dispatched
+	change      string // of the last of them: where it is another one, the database was restored
+	following   bool   // nothing was missed before this feed was known here
+	lost        bool   // given up, so that it begins anew where the next one comes who needs it
 	conns       map[*Conn]struct{}
 	watches     map[string]*watch // by token id
 	revocations []*revocation     // that verifiers have not confirmed
@@ -123,7 +124,7 @@ func (h *hub) join(ctx context.Context, c *Conn) bool {
 	}
 	f.mu.Lock()
 	f.conns[c] = struct{}{}
-	f.renew(c.factsAt)
+	f.renew(c.who.Load().Position)
 	for c.position.Number < f.last {
 		f.mu.Unlock()
 		if !h.replay(ctx, c) {
@@ -185,7 +186,7 @@ func (c *Conn) deliverPage(events []models.Event) (int, bool) {
 
 // retain returns a user's feed, which stays until it is released, or nil when the hub is closing. A feed that is new here
 // begins at a position.
-func (h *hub) retain(userID string, position int64) *feed {
+func (h *hub) retain(userID string, at models.Position) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
@@ -193,7 +194,7 @@ func (h *hub) retain(userID string, position int64) *feed {
 	}
 	f := h.feeds[userID]
 	if f == nil {
-		f = &feed{userID: userID, last: position, held: share{most: maxHeldByUser}, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
+		f = &feed{userID: userID, last: at.Number, change: at.ChangeID, held: share{most: maxHeldByUser}, conns: map[*Conn]struct{}{}, watches: map[string]*watch{}}
 		h.feeds[userID] = f
 		h.lookout.fresh = append(h.lookout.fresh, f)
 	}
@@ -202,9 +203,9 @@ func (h *hub) retain(userID string, position int64) *feed {
 }
 
 // renew has a feed that was given up begin anew at a position. It is called with f.mu held.
-func (f *feed) renew(position int64) {
+func (f *feed) renew(at models.Position) {
 	if f.lost {
-		f.last, f.lost = position, false
+		f.last, f.change, f.lost = at.Number, at.ChangeID, false
 	}
 }
 
@@ -231,7 +232,8 @@ func (h *hub) releaseLocked(f *feed) {
 
 // enter counts a connection in and returns its user's feed, or nil when there are to be no more.
 func (h *hub) enter(c *Conn) *feed {
-	f := h.retain(c.who.Load().UserID, c.factsAt)
+	who := c.who.Load()
+	f := h.retain(who.UserID, who.Position)
 	if f == nil {
 		return nil
 	}
@@ -319,16 +321,19 @@ func (h *hub) publish(f *feed, events []models.Event) {
 			h.dispatch(f, &events[i])
 		}
 	}
-	behind := f.last < last
+	behind, other := f.last < last, f.last == last && f.change != events[len(events)-1].ChangeID
 	f.mu.Unlock()
-	if behind { // another call has committed before and not told yet, or somebody else's events are in between
+	switch {
+	case behind: // another call has committed before and not told yet, or somebody else's events are in between
 		h.catchUp(f, last)
+	case other: // the database was restored: this came in the place of what was read
+		h.drop(f)
 	}
 }
 
 // dispatch gives the next event to every connection. It is called with f.mu held and never waits for any of them.
 func (h *hub) dispatch(f *feed, e *models.Event) {
-	f.last = e.Position
+	f.last, f.change = e.Position, e.ChangeID
 	h.metrics.events.Inc()
 	switch { // first: who is told of a change, and asks, hears nothing older
 	case e.Method == models.UserEnded:

@@ -9,7 +9,8 @@ import (
 )
 
 // eachEvery is how many sweeps there are for one that looks at each feed, and not at sums only: where the database was restored,
-// some feeds may have gone on by as much as others have gone back.
+// some feeds may have gone on by as much as others have gone back. Where this node was cut off from it, as it is when another host
+// takes over that lacks the last commits, the first sweep does so, too.
 const eachEvery = 20
 
 // groupSize is how many feeds are looked at together: a question to the database takes as much of this process as two hundred of
@@ -22,6 +23,7 @@ type lookout struct {
 	fresh  []*feed // that are in no group yet; guarded by hub.mu
 	groups []*group
 	sweeps int
+	cut    bool // the sweep before did not come to its end
 }
 
 // group is feeds that are looked at together.
@@ -83,7 +85,7 @@ func (h *hub) lookAround(ctx context.Context) bool {
 	defer cancel()
 	l := &h.lookout
 	l.sweeps++
-	each := l.sweeps%eachEvery == 0
+	each := l.sweeps%eachEvery == 0 || l.cut || !h.current()
 	if quiet := l.Quiet(ctx); quiet && !each {
 		return true
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models"
 )
 
 // TestGroups: every feed that is needed is in one group, and those that are not in none, however they come and go.
@@ -16,7 +18,7 @@ func TestGroups(t *testing.T) {
 	next := 0
 	for range 200 {
 		for range random.IntN(groupSize) {
-			feeds[h.retain(fmt.Sprint(next), 1)] = true
+			feeds[h.retain(fmt.Sprint(next), models.Position{Number: 1})] = true
 			next++
 		}
 		gone := random.IntN(len(feeds) + 1)
@@ -69,7 +71,7 @@ func TestManyFeeds(t *testing.T) {
 		for i := range groupSize + 1 {
 			id := fmt.Sprintf("0Vbq%016d", i)
 			rows = append(rows, fmt.Sprintf("('%s',1,'aaaaaaaaaaaa')", id))
-			b.s.hub.retain(id, 1)
+			b.s.hub.retain(id, models.Position{Number: 1, ChangeID: "aaaaaaaaaaaa"})
 		}
 		a.exec("INSERT INTO feeds (user_id, position, change_id) VALUES " + strings.Join(rows, ","))
 		time.Sleep(sweepEvery)

@@ -24,12 +24,11 @@ func (h *hub) sweep(ctx context.Context) {
 	h.regroup()
 	began := time.Since(h.began)
 	wanted, ok := h.attend(ctx)
-	if !ok || !h.lookAround(ctx) {
-		return
-	}
-	if h.answer(ctx, wanted) {
+	ok = ok && h.lookAround(ctx) && h.answer(ctx, wanted)
+	if ok {
 		h.swept.Store(int64(began))
 	}
+	h.lookout.cut = !ok
 }
 
 // look finds what was committed to feeds, and reports whether it could see to all of them.
@@ -56,15 +55,15 @@ func (h *hub) current() bool {
 
 // catchUpAll reads what is new of users whose feeds are here, and returns where all of them stand. It reports false where it could
 // not see to them.
-func (h *hub) catchUpAll(ctx context.Context, userIDs []string) (positions map[string]int64, ok bool) {
+func (h *hub) catchUpAll(ctx context.Context, userIDs []string) (positions map[string]models.Position, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	last := make(map[*feed]int64, len(userIDs))
+	last := make(map[*feed]models.Position, len(userIDs))
 	for _, userID := range userIDs {
 		if f := h.find(userID); f != nil {
 			f.mu.Lock()
 			if !f.lost || len(f.conns)+len(f.watches) > 0 { // what is lost and nobody's need not be lost again and again
-				last[f] = f.last
+				last[f] = models.Position{Number: f.last, ChangeID: f.change}
 			}
 			h.expireRevocations(f, time.Now())
 			f.mu.Unlock()
@@ -76,9 +75,9 @@ func (h *hub) catchUpAll(ctx context.Context, userIDs []string) (positions map[s
 	}
 	for f, last := range last {
 		switch position := positions[f.userID]; {
-		case position > last:
-			h.catchUp(f, position)
-		case position < last:
+		case position.Number > last.Number:
+			h.catchUp(f, position.Number)
+		case position != last: // restored: what stands there is not what was read
 			h.drop(f)
 		}
 	}
@@ -104,7 +103,8 @@ func (h *hub) InDoubt(userIDs []string) {
 }
 
 // catchUp reads events after the last that the connections have, at least up to the given position, and dispatches them.
-// If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale.
+// If that fails the connections are closed: they resume, here or elsewhere, rather than act on what may be stale. The last that they
+// have is read again: where it is another one by now, the database was restored, and what came after it is not all that is new.
 func (h *hub) catchUp(f *feed, upTo int64) bool {
 	f.reading.Lock()
 	defer f.reading.Unlock()
@@ -117,8 +117,9 @@ func (h *hub) catchUp(f *feed, upTo int64) bool {
 		if upTo > 0 && last >= upTo {
 			return true
 		}
-		events, err := h.store.NewEvents(ctx, f.userID, last)
-		if err != nil || len(events) == 0 && upTo > 0 || !h.dispatchRead(f, events) {
+		events, err := h.store.NewEvents(ctx, f.userID, last-1)
+		more := len(events) > 0 && events[len(events)-1].Position > last
+		if err != nil || !more && upTo > 0 || !h.dispatchRead(f, events) {
 			h.log.Warn("cannot read a feed; closing its connections", "userId", f.userID, "after", last, "error", err)
 			h.drop(f)
 			return false
@@ -132,7 +133,7 @@ func (h *hub) catchUp(f *feed, upTo int64) bool {
 	}
 }
 
-// dispatchRead dispatches events as they were read, and reports false where one is missing.
+// dispatchRead dispatches events as they were read, and reports false where one is missing, or is not what it was.
 func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +141,7 @@ func (h *hub) dispatchRead(f *feed, events []models.Event) bool {
 		switch e := &events[i]; {
 		case e.Position == f.last+1:
 			h.dispatch(f, e)
-		case e.Position > f.last:
+		case e.Position > f.last, e.Position == f.last && e.ChangeID != f.change:
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenwire/tokenwire/models"
 	"github.com/tokenwire/tokenwire/models/modelstest"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkSweep(b *testing.B) {
 				for i := range rows {
 					id := fmt.Sprintf("0Vbq%016d", first+i)
 					rows[i] = fmt.Sprintf("('%s',%d,'aaaaaaaaaaaa')", id, 7)
-					h.retain(id, 7)
+					h.retain(id, models.Position{Number: 7, ChangeID: "aaaaaaaaaaaa"})
 				}
 				l.exec("INSERT INTO feeds (user_id, position, change_id) VALUES " + strings.Join(rows, ","))
 			}
