@@ -258,7 +258,7 @@ func (h *hub) positionNow(ctx context.Context, userID string) int64 {
 	}
 	positions, err := h.store.Positions(ctx, []string{userID})
 	if position, is := positions[userID]; err == nil && is {
-		return position
+		return position.Number
 	}
 	return anyPosition
 }
