@@ -51,6 +51,7 @@ type hub struct {
 	expectations map[string]*expectation
 	began        time.Time
 	swept        atomic.Int64  // nanoseconds from began to the start of the last sweep that found everything
+	sweptAt      atomic.Int64  // when that was by the clock on the wall, which goes on while a machine is suspended
 	stopping     chan struct{} // closed when no receipt is waited for any more, be it there or not
 	cutWaits     func()        // closes it
 

@@ -22,11 +22,12 @@ func (h *hub) sweep(ctx context.Context) {
 	h.endAbandoned()
 	h.tellAllUses()
 	h.regroup()
-	began := time.Since(h.began)
+	began := time.Now()
 	wanted, ok := h.attend(ctx)
 	ok = ok && h.lookAround(ctx) && h.answer(ctx, wanted)
 	if ok {
-		h.swept.Store(int64(began))
+		h.sweptAt.Store(began.UnixNano())
+		h.swept.Store(int64(began.Sub(h.began)))
 	}
 	h.lookout.cut = !ok
 }
@@ -48,9 +49,11 @@ func (h *hub) look(ctx context.Context, feeds []*feed) bool {
 }
 
 // current reports whether this node is sure to know of every change that is older than nodeLease. If it is not, nothing is
-// answered from memory, and no verifier's lease is renewed.
+// answered from memory, and no verifier's lease is renewed. The clock that measures times may stand still while the machine is
+// suspended, and the one on the wall may be put back: both must say so.
 func (h *hub) current() bool {
-	return time.Since(h.began)-time.Duration(h.swept.Load()) < nodeLease
+	now := time.Now()
+	return now.Sub(h.began)-time.Duration(h.swept.Load()) < nodeLease && now.UnixNano()-h.sweptAt.Load() < int64(nodeLease)
 }
 
 // catchUpAll reads what is new of users whose feeds are here, and returns where all of them stand. It reports false where it could
