@@ -95,4 +95,12 @@ func TestGaleraHostsThatFail(t *testing.T) {
 	cluster.Kill(0)
 	goesOn(t, store, admin, "a host was killed")
 	checkFeed(t, store, hosts[1], admin.UserID)
+	for _, end := range []func(int){func(int) {}, cluster.Stop} { // it was killed already
+		end(0)
+		if _, _, err := store.CreateToken(t.Context(), again(admin), "missed", models.CreateTokenOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Start(0)
+		checkFeed(t, store, hosts[0], admin.UserID)
+	}
 }

@@ -244,19 +244,28 @@ func (c *cluster) run(h *instance, join string) error {
 		}
 		return programs.OnFreePorts(galeraPorts, func(ports []int) error {
 			h.group = programs.Address(ports[0])
-			h.cluster = []string{
-				"--wsrep-cluster-address=" + join, "--wsrep-node-address=" + h.group, "--wsrep-sst-receive-address=" + programs.Address(ports[2]),
+			h.member = []string{
+				"--wsrep-node-address=" + h.group, "--wsrep-sst-receive-address=" + programs.Address(ports[2]),
 				"--wsrep-provider-options=" + galeraOptions + "gmcast.listen_addr=tcp://" + h.group + ";ist.recv_addr=" + programs.Address(ports[1]),
 			}
+			h.join = []string{"--wsrep-cluster-address=" + join}
 			if join == "gcomm://" {
-				h.cluster = append(h.cluster, "--wsrep-new-cluster")
+				h.join = append(h.join, "--wsrep-new-cluster")
 			}
-			if err := h.start(); err != nil {
-				return err
-			}
-			return h.process.Poll(galeraReady, h.synced)
+			return h.startSynced()
 		})
 	})
+}
+
+// startSynced starts a host and waits until it is part of the cluster.
+func (s *instance) startSynced() error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	if err := s.process.Poll(galeraReady, s.synced); err != nil {
+		return s.explain("join", err)
+	}
+	return nil
 }
 
 // synced returns nil if the host is part of the cluster and up to date.

@@ -80,7 +80,8 @@ type instance struct {
 	flush     int
 	port      int
 	galera    []string // options of a host of a cluster, or none
-	cluster   []string // those that say how it joins
+	member    []string // those that say how the others reach it
+	join      []string // those that say whom it joins
 	group     string   // its address within the cluster
 	process   *programs.Process
 	databases atomic.Int64 // made so far; numbers the next
@@ -160,6 +161,22 @@ func (s *instance) launch(program string, more ...string) (*programs.Process, er
 	return programs.Start(cmd)
 }
 
+// launchServer starts the server with its options, followed by more.
+func (s *instance) launchServer(more ...string) (*programs.Process, error) {
+	return s.launch(s.tools.server, slices.Concat(s.galera, s.member, s.join, []string{
+		"--bind-address=127.0.0.1",
+		"--port=" + strconv.Itoa(s.port),
+		// Relative to the data folder: the path of a socket may not be longer
+		// than about 100 bytes, and TMPDIR may be.
+		"--socket=socket",
+		"--character-set-server=utf8mb4",
+		"--max-connections=500",
+		"--innodb-log-file-size=16M",
+		"--innodb-flush-log-at-trx-commit=" + strconv.Itoa(s.flush),
+		"--performance-schema=OFF",
+	}, more)...)
+}
+
 // startOnFreePort settles on the port that the server keeps from then on.
 func (s *instance) startOnFreePort() error {
 	return programs.OnFreePort(func(port int) error {
@@ -173,18 +190,7 @@ func (s *instance) start() error {
 	if s.process.Running() {
 		return errors.New("it is running already")
 	}
-	p, err := s.launch(s.tools.server, slices.Concat(s.galera, s.cluster, []string{
-		"--bind-address=127.0.0.1",
-		"--port=" + strconv.Itoa(s.port),
-		// Relative to the data folder: the path of a socket may not be longer
-		// than about 100 bytes, and TMPDIR may be.
-		"--socket=socket",
-		"--character-set-server=utf8mb4",
-		"--max-connections=500",
-		"--innodb-log-file-size=16M",
-		"--innodb-flush-log-at-trx-commit=" + strconv.Itoa(s.flush),
-		"--performance-schema=OFF",
-	})...)
+	p, err := s.launchServer()
 	if err != nil {
 		return err
 	}
