@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -122,14 +123,16 @@ var databaseFaults = []fault{
 		h.Freeze()
 		return h.Thaw
 	}},
-	{"the database read-only", "database", time.Second, func(s *stage, _ *rand.Rand) func() {
-		s.must("SET GLOBAL read_only = 1")
-		return func() { s.must("SET GLOBAL read_only = 0") }
+	{"the database read-only", "database", time.Second, func(s *stage, random *rand.Rand) func() {
+		db := s.sql[random.IntN(len(s.sql))]
+		s.must(db, "SET GLOBAL read_only = 1")
+		return func() { s.must(db, "SET GLOBAL read_only = 0") }
 	}},
-	{"connections killed in the middle of changes", "database", time.Second, func(s *stage, _ *rand.Rand) func() {
+	{"connections killed in the middle of changes", "database", time.Second, func(s *stage, random *rand.Rand) func() {
+		db := s.sql[random.IntN(len(s.sql))]
 		return s.meanwhile(20*time.Millisecond, func() {
 			var ids []int64
-			rows, err := s.sql.Query("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0")
+			rows, err := db.Query("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0")
 			if err != nil {
 				return
 			}
@@ -141,7 +144,7 @@ var databaseFaults = []fault{
 				}
 			}
 			for _, id := range ids {
-				_, _ = s.sql.Exec(fmt.Sprintf("KILL %d", id)) // it may be over
+				_, _ = db.Exec(fmt.Sprintf("KILL %d", id)) // it may be over
 			}
 		})
 	}},
@@ -152,9 +155,9 @@ func (s *stage) host(random *rand.Rand) host {
 	return hosts[random.IntN(len(hosts))]
 }
 
-func (s *stage) must(statement string) {
+func (s *stage) must(db *sql.DB, statement string) {
 	s.t.Helper()
-	if _, err := s.sql.Exec(statement); err != nil {
+	if _, err := db.Exec(statement); err != nil {
 		s.t.Fatalf("%s: %v", statement, err)
 	}
 }

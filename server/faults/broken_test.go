@@ -102,7 +102,7 @@ func newShared(t testing.TB) *shared {
 // shared is a database on such a server.
 type shared struct{ mariadb }
 
-func (s *shared) url(_ int, via string) string { return "mysql://root@" + via + "/" + s.name }
+func (s *shared) url(via []string) string { return "mysql://root@" + via[0] + "/" + s.name }
 
 func (s *shared) hosts() []host { return nil }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -39,13 +40,28 @@ func (l *load) judgeAll() (faults []string) {
 	faults, l.wrong = l.wrong, nil
 	l.mu.Unlock()
 	for _, o := range over {
-		s, err := l.readStored(o)
+		s, err := l.readStored(l.sql[0], o)
 		if err != nil {
 			faults = append(faults, fmt.Sprintf("database: %s cannot be read: %v", o.name, err))
 			continue
 		}
 		faults = append(faults, o.judge(s)...)
+		faults = append(faults, l.judgeHosts(o, s)...)
 		l.remember(o)
+	}
+	return faults
+}
+
+// judgeHosts tells which hosts of a cluster have something else of an owner than the first has.
+func (l *load) judgeHosts(o *owner, first stored) (faults []string) {
+	for i, db := range l.sql[1:] {
+		other, err := l.readStored(db, o)
+		if err == nil && !reflect.DeepEqual(other, first) { // a change that was in doubt may have come meanwhile
+			first, err = l.readStored(l.sql[0], o)
+		}
+		if err != nil || !reflect.DeepEqual(other, first) {
+			faults = append(faults, fmt.Sprintf("database: of %s host %d has %+v, and the first %+v %v", o.name, i+1, other, first, err))
+		}
 	}
 	return faults
 }
@@ -77,19 +93,19 @@ func (l *load) remember(o *owner) {
 	}
 }
 
-// readStored reads what the database has of an owner. A host that has just come back may take a moment.
-func (l *load) readStored(o *owner) (s stored, err error) {
+// readStored reads what a host has of an owner. One that has just come back may take a moment.
+func (l *load) readStored(db *sql.DB, o *owner) (s stored, err error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		if s, err = l.readOnce(o.id); err == nil || time.Now().After(deadline) {
+		if s, err = l.readOnce(db, o.id); err == nil || time.Now().After(deadline) {
 			return s, err
 		}
 	}
 }
 
-func (l *load) readOnce(userID string) (s stored, err error) {
+func (l *load) readOnce(db *sql.DB, userID string) (s stored, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	tx, err := l.sql.BeginTx(ctx, nil) // both databases' own isolation has all reads see one moment
+	tx, err := db.BeginTx(ctx, nil) // both databases' own isolation has all reads see one moment
 	if err != nil {
 		return s, err
 	}

@@ -40,11 +40,9 @@ func (s *stage) resourcesOf(n *node) (r resources) {
 			r.memory = value
 		}
 	}
-	if n.store != nil {
-		conns := float64(n.store.open())
-		r.goroutines -= conns
-		r.descriptors -= conns
-	}
+	conns := float64(n.store.open())
+	r.goroutines -= conns
+	r.descriptors -= conns
 	return r
 }
 
@@ -90,9 +88,11 @@ func (s *stage) locks() (faults []string) {
 		return nil // a file: whoever held its lock would have stopped all changes
 	}
 	const query = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_started < NOW() - INTERVAL 1 SECOND"
-	var n int
-	if err := s.sql.QueryRow(query).Scan(&n); err != nil || n > 0 {
-		faults = append(faults, fmt.Sprintf("resources: %d transactions are open in the database %v", n, err))
+	for i, db := range s.sql {
+		var n int
+		if err := db.QueryRow(query).Scan(&n); err != nil || n > 0 {
+			faults = append(faults, fmt.Sprintf("resources: %d transactions are open in host %d of the database %v", n, i, err))
+		}
 	}
 	return faults
 }

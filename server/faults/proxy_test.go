@@ -26,6 +26,54 @@ type wire struct {
 	cut      int           // connections that did
 }
 
+// wires are all that join a node to something of several parts: they break together.
+type wires []*wire
+
+func (all wires) stall(ways ...int) {
+	for _, w := range all {
+		w.stall(ways...)
+	}
+}
+
+func (all wires) refuse() {
+	for _, w := range all {
+		w.refuse()
+	}
+}
+
+func (all wires) slow(by time.Duration) {
+	for _, w := range all {
+		w.slow(by)
+	}
+}
+
+func (all wires) cutCommits(n int) {
+	for _, w := range all {
+		w.cutCommits(n)
+	}
+}
+
+func (all wires) heal() {
+	for _, w := range all {
+		w.heal()
+	}
+}
+
+func (all wires) open() (n int) {
+	for _, w := range all {
+		n += w.open()
+	}
+	return n
+}
+
+// cuts returns how many connections have ended at their COMMIT.
+func (all wires) cuts() (n int) {
+	for _, w := range all {
+		w.set(func() { n += w.cut })
+	}
+	return n
+}
+
 // pair is what becomes of a connection through the wire.
 type pair struct {
 	doomed atomic.Bool // it ends with the next answer

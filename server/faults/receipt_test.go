@@ -22,7 +22,7 @@ func TestReceiptWithoutDatabase(t *testing.T) {
 		t.Errorf("%d %s %v", status, answer, err)
 	}
 	var version int64
-	if err := s.sql.QueryRow("SELECT version FROM api_tokens WHERE id = ?", made.ID).Scan(&version); err != nil || version != 2 {
+	if err := s.sql[0].QueryRow("SELECT version FROM api_tokens WHERE id = ?", made.ID).Scan(&version); err != nil || version != 2 {
 		t.Errorf("the token has version %d, %v", version, err)
 	}
 }

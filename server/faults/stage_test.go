@@ -33,10 +33,10 @@ type host interface {
 
 // database is what the nodes share. A cluster is one of several hosts.
 type database interface {
-	address(node int) string         // of the host that a node is to ask; "" for a file
-	url(node int, via string) string // the same as a URL, with another address in its place
+	addresses(node int) []string // of the hosts that a node is to ask; none for a file
+	url(via []string) string     // the same as a URL, with other addresses in their place
 	hosts() []host
-	open(t testing.TB) *sql.DB // for who may do everything
+	open(t testing.TB) []*sql.DB // each host, for who may do everything
 }
 
 // mariadb is one server. Nodes come as a user who may do everything to their database and no more.
@@ -54,36 +54,41 @@ func newMariaDB(t testing.TB) *mariadb {
 		t.Fatal(err)
 	}
 	m.at, m.name = u.Host, strings.Trim(u.Path, "/")
-	db := m.open(t)
-	for _, statement := range []string{"CREATE USER tokenwire", "GRANT ALL ON " + m.name + ".* TO tokenwire"} {
+	allowNodes(t, m.open(t)[0], m.name)
+	return m
+}
+
+// allowNodes makes the user that nodes come as.
+func allowNodes(t testing.TB, db *sql.DB, name string) {
+	t.Helper()
+	for _, statement := range []string{"CREATE USER tokenwire", "GRANT ALL ON " + name + ".* TO tokenwire"} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	return m
 }
 
-func (m *mariadb) address(int) string { return m.at }
+func (m *mariadb) addresses(int) []string { return []string{m.at} }
 
-func (m *mariadb) url(_ int, via string) string { return "mysql://tokenwire@" + via + "/" + m.name }
+func (m *mariadb) url(via []string) string { return "mysql://tokenwire@" + via[0] + "/" + m.name }
 
 func (m *mariadb) hosts() []host { return []host{m.Server} }
 
-func (m *mariadb) open(t testing.TB) *sql.DB {
-	return openSQL(t, "mysql", "root@tcp("+m.at+")/"+m.name)
+func (m *mariadb) open(t testing.TB) []*sql.DB {
+	return []*sql.DB{openSQL(t, "mysql", "root@tcp("+m.at+")/"+m.name)}
 }
 
 // file is SQLite, for one node.
 type file string
 
-func (f file) address(int) string { return "" }
+func (f file) addresses(int) []string { return nil }
 
-func (f file) url(int, string) string { return string(f) }
+func (f file) url([]string) string { return string(f) }
 
 func (f file) hosts() []host { return nil }
 
-func (f file) open(t testing.TB) *sql.DB {
-	return openSQL(t, "sqlite", models.DatabaseFile(string(f))+"?_pragma=busy_timeout(5000)")
+func (f file) open(t testing.TB) []*sql.DB {
+	return []*sql.DB{openSQL(t, "sqlite", models.DatabaseFile(string(f))+"?_pragma=busy_timeout(5000)")}
 }
 
 func openSQL(t testing.TB, driver, source string) *sql.DB {
@@ -101,7 +106,7 @@ func openSQL(t testing.TB, driver, source string) *sql.DB {
 type node struct {
 	*servertest.Program
 	front *wire // to its clients
-	store *wire // to the database; nil for a file
+	store wires // to the hosts of the database; none for a file
 	bus   *wire // nil for none
 	begin resources
 }
@@ -114,7 +119,7 @@ type stage struct {
 	t     testing.TB
 	nodes []*node
 	data  database
-	sql   *sql.DB
+	sql   []*sql.DB
 	nats  *servertest.NATS // nil for none
 	admin string           // the administrator's session
 	http  *http.Client
@@ -167,12 +172,13 @@ func (s *stage) add(o setting) {
 	if len(o.env) > 0 {
 		set.Under = append(append([]string{"env"}, o.env...), o.under...)
 	}
-	address := s.data.address(len(s.nodes))
-	if address != "" {
-		n.store = newWire(s.t, address, near)
-		address = n.store.address()
+	var via []string
+	for _, address := range s.data.addresses(len(s.nodes)) {
+		w := newWire(s.t, address, near)
+		n.store = append(n.store, w)
+		via = append(via, w.address())
 	}
-	set.Database = s.data.url(len(s.nodes), address)
+	set.Database = s.data.url(via)
 	if s.nats != nil {
 		n.bus = newWire(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), near)
 		set.Args = append(set.Args, "--nats", "nats://"+n.bus.address())
