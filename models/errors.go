@@ -69,7 +69,7 @@ const mysqlDeadlock = 1213
 // server is away, full or read-only.
 var (
 	mysqlTransient   = []uint16{1205, mysqlDeadlock}
-	mysqlUnavailable = []uint16{1021, 1040, 1041, 1047, 1053, 1077, 1079, 1080, 1158, 1159, 1160, 1161, 1203, 1205, 1290, 1317, 1792, 1836, 1927, 3024, 3101, 4031}
+	mysqlUnavailable = []uint16{1021, 1040, 1041, 1047, 1053, 1077, 1079, 1080, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1290, 1317, 1792, 1836, 1927, 3024, 3101, 4031}
 )
 
 // transient reports whether the transaction lost to another one and may be tried again.

@@ -80,9 +80,16 @@ func TestGaleraHostsThatFail(t *testing.T) {
 	}
 	readOnly(false, 1)
 
+	single := strings.Replace(hosts[0], "root@", "app@", 1)
+	alone := openKeyed(t, single, models.Options{Key: key})
+	if _, err := alone.EnterNode(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
 	cluster.Freeze(1, 2) // the first host is the smaller part
 	_, name, _ := strings.Cut(strings.TrimPrefix(hosts[0], "mysql://"), "/")
-	single := strings.Replace(hosts[0], "root@", "app@", 1)
+	if err := alone.WantNodes(t.Context(), ""); !models.Away(err) {
+		t.Errorf("a statement that the first host could not tell the others of: %v", err)
+	}
 	waitFor(t, "the first host to be alone", func() bool {
 		_, err := rawDB(t, hosts[0]).Exec("SELECT name FROM " + name + ".meta")
 		return err != nil
