@@ -270,21 +270,24 @@ func (s *instance) startSynced() error {
 
 // synced returns nil if the host is part of the cluster and up to date.
 func (s *instance) synced() error {
+	state, err := s.status("wsrep_local_state_comment")
+	if err == nil && state != "Synced" {
+		err = fmt.Errorf("it is %s", state)
+	}
+	return err
+}
+
+// status returns what a host says of itself within the cluster.
+func (s *instance) status(variable string) (value string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
 	db, err := s.open()
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer db.Close()
-	var name, state string
-	if err := db.QueryRowContext(ctx, "SHOW STATUS LIKE 'wsrep_local_state_comment'").Scan(&name, &state); err != nil {
-		return err
-	}
-	if state != "Synced" {
-		return fmt.Errorf("it is %s", state)
-	}
-	return nil
+	err = db.QueryRowContext(ctx, "SHOW STATUS LIKE '"+variable+"'").Scan(&variable, &value)
+	return value, err
 }
 
 // createDatabase makes a database and returns its name, once all hosts know it.

@@ -2,7 +2,9 @@ package modelstest
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -19,15 +21,20 @@ func (c *Cluster) Start(host int) {
 	c.must("start", c.cluster.rejoin(c.cluster.hosts[host]))
 }
 
-// rejoin starts a host that was part of the cluster, with the ports that it had, and waits until it is so again.
+// rejoin starts a host that was part of the cluster, with the ports that it had, and waits until it is so again. The others have
+// missed it by then: before that, the cluster may agree neither on a member that is gone nor on the one that it has become.
 func (c *cluster) rejoin(h *instance) error {
 	if h.process.Running() {
 		return errors.New("it is running already")
 	}
 	var others []string
 	for _, other := range c.hosts {
-		if other != h {
-			others = append(others, other.group)
+		if other == h {
+			continue
+		}
+		others = append(others, other.group)
+		if err := other.process.Poll(galeraReady, func() error { return other.counts(len(c.hosts) - 1) }); err != nil {
+			return other.explain("miss another host", err)
 		}
 	}
 	h.join = []string{"--wsrep-cluster-address=gcomm://" + strings.Join(others, ",")}
@@ -37,6 +44,15 @@ func (c *cluster) rejoin(h *instance) error {
 	}
 	h.join = append(h.join, "--wsrep-start-position="+position)
 	return h.startSynced()
+}
+
+// counts returns nil if the host is one of so many.
+func (s *instance) counts(members int) error {
+	size, err := s.status("wsrep_cluster_size")
+	if err == nil && size != strconv.Itoa(members) {
+		err = fmt.Errorf("it is one of %s", size)
+	}
+	return err
 }
 
 // recovered precedes the position in the log of who finds it.
