@@ -180,8 +180,19 @@ func (p *Program) end() {
 	}
 	if p.t.Failed() {
 		log := p.log.String()
-		p.t.Logf("Tokenwire's log ends with\n%s", log[max(0, len(log)-logTail):])
+		end := max(0, len(log)-logTail)
+		p.t.Logf("Tokenwire's log has\n%sand ends with\n%s", errorsIn(log[:end]), log[end:])
 	}
+}
+
+// errorsIn returns the lines of a log that tell of errors, which nobody expects.
+func errorsIn(log string) (lines string) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, " level=ERROR ") {
+			lines += line
+		}
+	}
+	return lines
 }
 
 // Start starts the program again after Kill or Stop, on the same address, database and key, and waits until it is ready.
