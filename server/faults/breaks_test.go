@@ -19,28 +19,31 @@ func concat(all ...[]fault) []fault { return slices.Concat(all...) }
 // one returns a node.
 func (s *stage) one(random *rand.Rand) *node { return s.nodes[random.IntN(len(s.nodes))] }
 
+// killedWhileWaiting has another node stand still meanwhile, which receipts wait for.
+var killedWhileWaiting = fault{"a node killed while receipts wait", "node", time.Second, func(s *stage, random *rand.Rand) func() {
+	i := random.IntN(len(s.nodes))
+	n, other := s.nodes[i], s.nodes[(i+1)%len(s.nodes)]
+	if n != other {
+		other.Freeze() // what is asked of the others waits for it
+		time.Sleep(500 * time.Millisecond)
+	}
+	n.end()
+	return func() {
+		if n != other {
+			other.Thaw()
+		}
+		n.Start()
+	}
+}}
+
 // nodeFaults are what happens to a process, and between it and its clients.
 var nodeFaults = []fault{
 	{"a node killed", "node", 300 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
 		n := s.one(random)
-		n.Kill()
+		n.end()
 		return n.Start
 	}},
-	{"a node killed while receipts wait", "node", time.Second, func(s *stage, random *rand.Rand) func() {
-		i := random.IntN(len(s.nodes))
-		n, other := s.nodes[i], s.nodes[(i+1)%len(s.nodes)]
-		if n != other {
-			other.Freeze() // what is asked of the others waits for it
-			time.Sleep(500 * time.Millisecond)
-		}
-		n.Kill()
-		return func() {
-			if n != other {
-				other.Thaw()
-			}
-			n.Start()
-		}
-	}},
+	killedWhileWaiting,
 	{"a node stopped for two leases", "node", 2 * lease, func(s *stage, random *rand.Rand) func() {
 		n := s.one(random)
 		n.Freeze()
@@ -177,6 +180,14 @@ func (s *stage) meanwhile(every time.Duration, f func()) (stop func()) {
 	}
 }
 
+// commitsCut ends connections to the database before a COMMIT arrives, or before it is answered.
+var commitsCut = fault{"connections cut at COMMIT", "store", time.Second, func(s *stage, _ *rand.Rand) func() {
+	for _, n := range s.nodes {
+		n.store.cutCommits(6)
+	}
+	return s.healStores
+}}
+
 // networkFaults are what happens between nodes and their database.
 var networkFaults = []fault{
 	{"the database slow", "store", 1500 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
@@ -185,12 +196,7 @@ var networkFaults = []fault{
 		}
 		return s.healStores
 	}},
-	{"connections cut at COMMIT", "store", time.Second, func(s *stage, _ *rand.Rand) func() {
-		for _, n := range s.nodes {
-			n.store.cutCommits(6)
-		}
-		return s.healStores
-	}},
+	commitsCut,
 	{"a node and the database apart", "store", 2 * lease, func(s *stage, random *rand.Rand) func() {
 		s.one(random).store.stall(towards, back)
 		return s.healStores

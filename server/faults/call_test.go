@@ -104,17 +104,19 @@ func (l *load) make(ctx context.Context, d *door, o *owner, c *change, credentia
 		o.mu.Lock()
 		c.tries++ // before it is known: a look into the record meanwhile must not miss it
 		o.mu.Unlock()
+		asked := try{node: l.nodes[d.node], began: l.now()}
 		f, result, said := l.ask(l.last, d, credential, method, params...)
-		at := l.now()
+		asked.ended = l.now()
 		o.mu.Lock()
 		switch {
-		case f == done || f == gone && c.kind == deleted && c.tries > 1:
-			c.answered, c.told = at, result.Version
+		case f == done || f == gone && (c.kind == deleted || c.kind == ownerGone) && c.tries > 1:
+			c.answered, c.told = asked.ended, result.Version
 			l.introduce(o, c, result)
 		case f == refused:
 			c.tries--
 		case f == unknown:
 			o.doubtful = true
+			c.lost = append(c.lost, asked)
 		default:
 			o.odd = append(o.odd, said)
 			o.doubtful = true

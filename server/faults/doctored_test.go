@@ -71,6 +71,9 @@ var doctored = []struct {
 		o.followers[0].got[3].raw = string(s.events[4].Notification())
 		delete(s.rows, "t")
 	}, "verification: "},
+	{"a token of a user who is deleted is accepted", func(o *owner, s *stored) { endOwner(o, s); s.rows, s.on = nil, false }, "verification: "},
+	{"a user who is deleted leaves a token", func(o *owner, s *stored) { endOwner(o, s); s.on = false }, "by the events"},
+	{"a user who is deleted is there", func(o *owner, s *stored) { endOwner(o, s); s.rows = nil }, "switched on"},
 	{"an event never came", func(o *owner, _ *stored) { f := o.followers[0]; f.got = slices.Delete(f.got, 1, 2) }, "never came"},
 	{"the last event never came", func(o *owner, _ *stored) { f := o.followers[0]; f.got, f.finished = f.got[:3], false }, "never heard of the end"},
 	{"an event came twice", func(o *owner, _ *stored) { f := o.followers[0]; f.got = append(f.got, f.got[1]) }, "came again"},
@@ -93,6 +96,13 @@ var doctored = []struct {
 	{"an owner is off", func(_ *owner, s *stored) { s.on = false }, "switched on"},
 	{"an answer with another version", func(o *owner, _ *stored) { o.changes[2].told = 4 }, "in place of"},
 	{"an answer that nobody promises", func(o *owner, _ *stored) { o.odd = []string{"500"} }, "answers: "},
+}
+
+// endOwner deletes the owner of a record before the last verifications, which do not know.
+func endOwner(o *owner, s *stored) {
+	o.gone = true
+	o.changes = append(o.changes, &change{kind: ownerGone, began: int64(14 * time.Second), answered: int64(15 * time.Second), tries: 1})
+	s.events = append(s.events, models.Event{Position: 6, Method: models.UserEnded, ChangeID: "change000006", Params: []byte(`{"by":null,"reason":"` + models.ReasonUserDeleted + `"}`)})
 }
 
 // TestOraclesSeeDoctoredRecords: the oracles let a good record pass, and find what is wrong with any other.

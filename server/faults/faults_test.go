@@ -115,7 +115,36 @@ func TestThreeNodes(t *testing.T) {
 	s := newStage(t, setting{data: newMariaDB(t), nodes: 3, nats: true})
 	l := newLoad(s, random(t))
 	l.run(concat(nodeFaults, databaseFaults, networkFaults, busFaults))
+	l.meetRare()
 	l.end("all of them")
+}
+
+// meetRare wants a long test to have met what chance, or another fault at the same time, may have left out: a COMMIT that was cut off,
+// and a node that was killed while a receipt waited there.
+func (l *load) meetRare() {
+	l.t.Helper()
+	if long(l.t) == 0 {
+		return
+	}
+	for range 5 {
+		if l.cuts() == 0 {
+			l.suffer([]fault{commitsCut})
+		}
+		if l.numbers.waited.Load() == 0 {
+			l.suffer([]fault{killedWhileWaiting})
+		}
+	}
+	if l.cuts() == 0 || l.numbers.waited.Load() == 0 {
+		l.t.Error("no COMMIT was cut off, or no node was killed while a receipt waited there")
+	}
+}
+
+// cuts returns how many COMMITs were cut off.
+func (l *load) cuts() (n int) {
+	for _, node := range l.nodes {
+		n += node.store.cuts()
+	}
+	return n
 }
 
 // end ends the load and judges what is left of it, and what it left behind.
@@ -132,5 +161,5 @@ func (l *load) end(after string) {
 	for _, fault := range l.judgeQuiet(quiet(l.t)) {
 		l.t.Errorf("after %s: %s", after, fault)
 	}
-	l.t.Log(l.numbers.String())
+	l.t.Logf("%v, %d COMMITs cut off", &l.numbers, l.cuts())
 }

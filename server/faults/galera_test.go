@@ -113,5 +113,6 @@ func TestGalera(t *testing.T) {
 		faults = concat(nodeFaults, databaseFaults, networkFaults, busFaults, hostFaults, []fault{majorityLost})
 	}
 	l.run(faults)
+	l.meetRare()
 	l.end("all of them")
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -88,9 +89,27 @@ func (l *load) remember(o *owner) {
 	if o.doubtful {
 		l.numbers.unknown.Add(1)
 	}
+	for _, c := range o.changes {
+		if l.waited(c) {
+			l.numbers.waited.Add(1)
+		}
+	}
 	for _, f := range o.followers {
 		l.numbers.notices.Add(int64(len(f.got)))
 	}
+}
+
+// waited reports whether a node was killed while the receipt of a change waited there: somebody had heard of the change already.
+func (l *load) waited(c *change) bool {
+	for _, t := range c.lost {
+		for _, at := range t.node.killed {
+			killed := int64(at.Sub(l.began))
+			if t.began < killed && killed < t.ended && c.seen != never && c.seen < killed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // readStored reads what a host has of an owner. One that has just come back may take a moment.
@@ -133,7 +152,11 @@ func (l *load) readOnce(db *sql.DB, userID string) (s stored, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, tx.QueryRowContext(ctx, "SELECT enabled FROM users WHERE id = ?", userID).Scan(&s.on)
+	err = tx.QueryRowContext(ctx, "SELECT enabled FROM users WHERE id = ?", userID).Scan(&s.on)
+	if errors.Is(err, sql.ErrNoRows) { // he is deleted
+		err = nil
+	}
+	return s, err
 }
 
 // each calls f for each row of a query.

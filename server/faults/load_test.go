@@ -46,11 +46,11 @@ type load struct {
 }
 
 // numbers tell that a test was one.
-type numbers struct{ names, owners, changes, unknown, notices, looks atomic.Int64 }
+type numbers struct{ names, owners, gone, changes, unknown, notices, looks, waited atomic.Int64 }
 
 func (n *numbers) String() string {
-	return fmt.Sprintf("%d owners, %d changes (%d in doubt), %d notifications, %d verifications",
-		n.owners.Load(), n.changes.Load(), n.unknown.Load(), n.notices.Load(), n.looks.Load())
+	return fmt.Sprintf("%d owners (%d deleted), %d changes (%d in doubt, %d whose receipt waited at a node that was killed), %d notifications, %d verifications",
+		n.owners.Load(), n.gone.Load(), n.changes.Load(), n.unknown.Load(), n.waited.Load(), n.notices.Load(), n.looks.Load())
 }
 
 // newLoad begins. It ends with the test, at the latest.
@@ -141,7 +141,22 @@ func (l *load) live(ctx context.Context, random *rand.Rand) {
 			<-f.ended
 		}
 	}
+	if !o.shut && o.ended() && random.IntN(2) == 0 {
+		l.remove(d, o)
+	}
 	l.leave(o)
+}
+
+// remove deletes an owner whose followers have heard all, and verifies what he had.
+func (l *load) remove(d *door, o *owner) {
+	o.gone = l.make(l.last, d, o, &change{kind: ownerGone}, l.admin, string(ownerGone), o.id)
+	if !o.gone {
+		return
+	}
+	l.numbers.gone.Add(1)
+	for _, t := range o.tokens[max(0, len(o.tokens)-tokensEach-1):] {
+		l.lookByAll(l.last, o, t)
+	}
 }
 
 // finish makes the last token of an owner. One that was not answered may be there: then the name comes again.

@@ -13,6 +13,7 @@ type told struct {
 	Enabled     bool            `json:"enabled"`
 	Version     int64           `json:"version"`
 	Permissions map[string]bool `json:"permissions"`
+	Reason      string          `json:"reason"`
 	Token       struct {
 		ID          string          `json:"id"`
 		Name        string          `json:"name"`
@@ -44,7 +45,9 @@ func (c *change) is(e *models.Event, says *told) bool {
 	case deleted:
 		return e.Method == models.TokenDeleted && e.TokenID == c.token.id
 	case ownerOn:
-		return e.Method == models.UserEnded && !c.on
+		return e.Method == models.UserEnded && !c.on && says.Reason == models.ReasonUserDisabled
+	case ownerGone:
+		return e.Method == models.UserEnded && says.Reason == models.ReasonUserDeleted
 	default:
 		return e.Method == models.SessionPermissionsChanged && bitsOf(says.Permissions) == c.bits
 	}
@@ -155,6 +158,10 @@ func (o *owner) judgeRows(events []models.Event, rows map[string]row, on bool) (
 			want[e.TokenID] = r
 		case models.TokenDeleted:
 			delete(want, e.TokenID)
+		case models.UserEnded:
+			if says.Reason == models.ReasonUserDeleted {
+				clear(want)
+			}
 		}
 	}
 	for id, r := range rows {
@@ -166,7 +173,7 @@ func (o *owner) judgeRows(events []models.Event, rows map[string]row, on bool) (
 	for id, r := range want {
 		faults = append(faults, fmt.Sprintf("database: token %s of %s is not there, and by the events %+v", id, o.name, r))
 	}
-	if on == o.shut && !o.doubtful {
+	if off := o.shut || o.gone; on == off && !o.doubtful {
 		faults = append(faults, fmt.Sprintf("database: %s is switched on: %v", o.name, on))
 	}
 	return faults

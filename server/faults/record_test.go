@@ -44,6 +44,7 @@ const (
 	deleted    kind = "delete"
 	ownerOn    kind = "/v1/users/set-enabled"
 	ownerGiven kind = "/v1/users/set-permissions"
+	ownerGone  kind = "/v1/users/delete"
 )
 
 // never is a time that has not come.
@@ -62,9 +63,16 @@ type change struct {
 	answered int64 // when it was answered with success; never if it was not
 	tries    int   // that were not refused: at least one of them may have come into effect
 	told     int64 // version that the answer tells
+	lost     []try // that were not answered
 
 	happened bool  // it is in the database; an oracle finds out
 	seen     int64 // when a follower heard of it; an oracle finds out
+}
+
+// try is one attempt at a change.
+type try struct {
+	node         *node
+	began, ended int64
 }
 
 // standing is what is so of a secret.
@@ -95,6 +103,8 @@ func (c *change) after(s standing, of *token) standing {
 		s.ownerOff = !c.on
 	case c.kind == ownerGiven:
 		s.held = c.bits
+	case c.kind == ownerGone:
+		s.deleted = true
 	case c.token != of:
 	case c.kind == enabled:
 		s.off = !c.on
@@ -150,6 +160,7 @@ type owner struct {
 	odd       []string // answers that nobody promises
 	doubtful  bool     // a change was not answered at first: it may come late, so that no other one follows
 	shut      bool     // he is switched off, and stays so: his followers hear nothing more
+	gone      bool     // he is deleted
 }
 
 // look adds a verification.

@@ -109,6 +109,14 @@ type node struct {
 	store wires // to the hosts of the database; none for a file
 	bus   *wire // nil for none
 	begin resources
+
+	killed []time.Time // by faults
+}
+
+// end kills the node, and notes when.
+func (n *node) end() {
+	n.killed = append(n.killed, time.Now())
+	n.Kill()
 }
 
 // url is where clients find it.
