@@ -15,6 +15,8 @@ import (
 const (
 	hintWait   = 300 * time.Millisecond // for nodes that have been told; then they are asked in the database
 	pollEvery  = 100 * time.Millisecond // between two looks into the database, where no hint comes
+	freeLooks  = 8                      // that hints may bring about at once; more of them may be made up, and each is a read
+	lookPause  = 20 * time.Millisecond  // before each further one
 	maxSettled = 8                      // settlements of a user that are told: of changes that follow each other closely
 )
 
@@ -141,6 +143,7 @@ func (h *hub) awaitOthers(ctx context.Context, userID string, position int64, be
 	if h.bus != nil && position != anyPosition {
 		wantAt = at.Add(hintWait)
 	}
+	looks := 0
 	for wanted := false; err == nil; {
 		if w.look(ctx, h, nodes, all, at); len(w.nodes) == 0 {
 			return elsewhere{w.verifiers, w.confirmed, nil}
@@ -154,6 +157,9 @@ func (h *hub) awaitOthers(ctx context.Context, userID string, position int64, be
 		}
 		select {
 		case <-woken:
+			if looks++; looks > freeLooks {
+				time.Sleep(lookPause)
+			}
 		case <-time.After(pollEvery):
 		case <-ctx.Done():
 			return elsewhere{err: ctx.Err()}
