@@ -28,7 +28,7 @@ const (
 	galeraReady = 60 * time.Second
 
 	// Hosts that say nothing are given up after seconds, where the default is 15, and one without a cluster says so soon.
-	galeraOptions = "gcache.size=8M;pc.recovery=FALSE;evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT3S;evs.inactive_timeout=PT8S;repl.causal_read_timeout=PT3S;"
+	galeraOptions = "gcache.size=8M;evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT3S;evs.inactive_timeout=PT8S;repl.causal_read_timeout=PT3S;"
 )
 
 // sharedCluster is the cluster that all tests of this process use, unless they start their own.
