@@ -109,6 +109,13 @@ func (s *stage) neverReads(n *node) net.Conn {
 	return c
 }
 
+// databaseKilled ends the database, or a host of it, as a crash would.
+var databaseKilled = fault{"the database killed", "database", 300 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
+	h := s.host(random)
+	h.Kill()
+	return h.Start
+}}
+
 // databaseFaults are what happens to the database.
 var databaseFaults = []fault{
 	{"the database stopped", "database", 500 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
@@ -116,11 +123,7 @@ var databaseFaults = []fault{
 		h.Stop()
 		return h.Start
 	}},
-	{"the database killed", "database", 300 * time.Millisecond, func(s *stage, random *rand.Rand) func() {
-		h := s.host(random)
-		h.Kill()
-		return h.Start
-	}},
+	databaseKilled,
 	{"the database frozen", "database", 2 * lease, func(s *stage, random *rand.Rand) func() {
 		h := s.host(random)
 		h.Freeze()
