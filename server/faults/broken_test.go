@@ -26,7 +26,7 @@ type breakage struct {
 
 var breakages = []breakage{
 	{"waits", "rpc/settlement.go", "	w := &settling{", "	if isBroken(\"waits\") {\n		return elsewhere{}\n	}\n	w := &settling{", 2, nil, "verification: "},
-	{"current", "rpc/sweep.go", "	return time.Since(h.began)-", "	return isBroken(\"current\") || time.Since(h.began)-", 2, []fault{longer(networkFaults[4])}, "verification: "},
+	{"current", "rpc/sweep.go", "	return now.Sub(h.began)-", "	return isBroken(\"current\") || now.Sub(h.began)-", 2, []fault{longer(networkFaults[4])}, "verification: "},
 	{"skips", "rpc/hub.go", "	d := &delivery{event: e}\n	for c := range f.conns {", "	d := &delivery{event: e}\n	for c := range f.conns {\n		if isBroken(\"skips\") && e.Position%5 == 0 {\n			break\n		}", 1, nil, "events: "},
 	{"events", "models/change.go", "	if len(c.events) == 1 {", "	if len(c.events) == 1 && isBroken(\"events\") {\n		return nil\n	}\n	if len(c.events) == 1 {", 1, nil, "database: "},
 	{"takes", "rpc/verify.go", "	if fact == nil {\n		return Answer{}", "	if fact == nil && isBroken(\"takes\") {\n		return Answer{Active: true, Allowed: true, Facts: &models.Facts{}}\n	}\n	if fact == nil {\n		return Answer{}", 1, nil, "credentials: "},
