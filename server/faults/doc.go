@@ -1,5 +1,5 @@
 // Package faults tests what Tokenwire promises while everything around it breaks: nodes that are killed or stand still, a
-// database and a bus that come and go, networks that lose one way or both. It has tests only.
+// database, hosts of a cluster and a bus that come and go, networks that lose one way or both. It has tests only.
 //
 // Load comes from outside, through the public client and the doors, and all that is seen is recorded (record). Faults
 // (fault) are put in and taken back, in an order that a seed decides. Oracles hold the record against the promises:
