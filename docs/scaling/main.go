@@ -23,7 +23,7 @@ type costs struct {
 	change       float64 // seconds of the database for a change that nobody waits for
 	revocation   float64 // seconds of the database for one with a receipt, on one node
 	acknowledged float64 // and more for each other node
-	sweepQuery   float64 // seconds of the database for the positions of sweepUsers users
+	sweepQuery   float64 // seconds of the database for the sum of the positions of sweepUsers users
 	tokenBytes   float64 // in the database, with indexes
 	eventBytes   float64
 }
@@ -37,14 +37,14 @@ var measured = costs{
 	change:       1 / 2_004.0,                // nodes, create through one node
 	revocation:   1 / 1_667.0,                // nodes, set-enabled through one node
 	acknowledged: (1/0.69 - 1) / 2 / 1_667.0, // nodes, set-enabled: the ratio of three nodes to one
-	sweepQuery:   0.00186,                    // nodes, a sweep's query
+	sweepQuery:   0.00375,                    // nodes, a sweep's query
 	tokenBytes:   525,                        // nodes, a row of api_tokens
 	eventBytes:   812,                        // nodes, a row of events
 }
 
 // What Tokenwire does by itself, by its sources.
 const (
-	sweepUsers   = 500       // sweepChunk in rpc/sweep.go
+	sweepUsers   = 2000      // groupSize in rpc/lookout.go
 	sweepsPerSec = 4         // sweepEvery there
 	heartbeat    = 15.0      // seconds between two of a connection
 	eventsKept   = 7 * 86400 // seconds, by default
