@@ -44,7 +44,7 @@ func (n *hints) init() {
 	n.users, n.delayed, n.waiters, n.wake = map[string]bool{}, map[string]bool{}, map[string][]chan struct{}{}, make(chan struct{}, 1)
 }
 
-// publish tells the other nodes, if there is a bus.
+// publishHint tells the other nodes, if there is a bus.
 func (h *hub) publishHint(kind HintKind, userID string, position int64) {
 	if h.bus != nil && userID != allUsers {
 		h.bus.Publish(kind, userID, position)
