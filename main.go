@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer listener.Close()
-	store, err := models.Open(ctx, set.database, models.Options{Key: set.key, TokensPerUser: set.tokensPerUser, EventsKept: set.eventsKept})
+	store, first, err := openStore(ctx, set, log)
 	if err != nil {
 		return err
 	}
@@ -71,10 +72,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			log.Error("closing the database", "error", err)
 		}
 	}()
-	made, password, err := firstAdministrator(ctx, store, set.adminPassword)
-	if err != nil {
-		return err
-	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := rpc.Options{Log: log, Metrics: metrics, Version: version, Facts: set.tokensCached}
@@ -94,23 +91,65 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	greet(stdout, shown(listener.Addr()), set, made, password)
+	greet(stdout, shown(listener.Addr()), set, first)
 	err = srv.Serve(ctx, listener)
 	fmt.Fprintln(stdout, "Tokenwire has stopped.")
 	return err
 }
 
-// firstAdministrator makes the administrator of a new database, with a random password if none is given, and returns
-// that password to be shown.
-func firstAdministrator(ctx context.Context, store *models.Store, given models.Secret) (made bool, random string, err error) {
-	if given.IsZero() {
-		random = rand.Text()
-		given = models.NewSecret(random)
+// databaseWait is how long a database is waited for that is away: it may start beside this node, or one of its hosts take the place
+// of another. databasePause is between two tries.
+const (
+	databaseWait  = 30 * time.Second
+	databasePause = time.Second
+)
+
+// openStore opens the database and makes its administrator, if it is new. A server that is away is waited for, and the log says so;
+// a file is there or not. Where it is not known whether the administrator was made, nobody could be shown the password.
+func openStore(ctx context.Context, set *settings, log *slog.Logger) (*models.Store, administrator, error) {
+	for began := time.Now(); ; {
+		store, first, err := open(ctx, set)
+		waits := models.Away(err) && !errors.Is(err, models.ErrInDoubt) && models.DatabaseFile(set.database) == ""
+		if !waits || time.Since(began) > databaseWait {
+			return store, first, err
+		}
+		log.Warn("waiting for the database", "error", err)
+		select {
+		case <-time.After(databasePause):
+		case <-ctx.Done():
+			return nil, first, err
+		}
 	}
-	if made, err = store.Bootstrap(ctx, given); err != nil && random == "" {
+}
+
+func open(ctx context.Context, set *settings) (*models.Store, administrator, error) {
+	store, err := models.Open(ctx, set.database, models.Options{Key: set.key, TokensPerUser: set.tokensPerUser, EventsKept: set.eventsKept})
+	if err != nil {
+		return nil, administrator{}, err
+	}
+	first, err := firstAdministrator(ctx, store, set.adminPassword)
+	if err != nil {
+		return nil, first, errors.Join(err, store.Close())
+	}
+	return store, first, nil
+}
+
+// administrator is what this start made of the first one.
+type administrator struct {
+	made     bool
+	password string // the random one, which is shown; "" for one that was given
+}
+
+// firstAdministrator makes the administrator of a new database, with a random password if none is given.
+func firstAdministrator(ctx context.Context, store *models.Store, given models.Secret) (first administrator, err error) {
+	if given.IsZero() {
+		first.password = rand.Text()
+		given = models.NewSecret(first.password)
+	}
+	if first.made, err = store.Bootstrap(ctx, given); err != nil && first.password == "" && !models.Away(err) {
 		err = fmt.Errorf("TOKENWIRE_ADMIN_PASSWORD: %w", err)
 	}
-	return made, random, err
+	return first, err
 }
 
 // shown returns an address that a browser on this machine can open.
@@ -121,12 +160,12 @@ func shown(address net.Addr) string {
 	return address.String()
 }
 
-func greet(w io.Writer, address string, set *settings, made bool, password string) {
+func greet(w io.Writer, address string, set *settings, first administrator) {
 	fmt.Fprintf(w, "Tokenwire %s is at http://%s, its database is %s.\n", version, address, set.databaseShown)
 	switch {
-	case made && password != "":
-		fmt.Fprintf(w, "The administrator was made: username admin, password %s\nThe password is shown this once; change it after signing in.\n", password)
-	case made:
+	case first.made && first.password != "":
+		fmt.Fprintf(w, "The administrator was made: username admin, password %s\nThe password is shown this once; change it after signing in.\n", first.password)
+	case first.made:
 		fmt.Fprintln(w, "The administrator was made: username admin, password from TOKENWIRE_ADMIN_PASSWORD.")
 	}
 }

@@ -1,17 +1,24 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models/modelstest"
+	"github.com/tokenwire/tokenwire/models/modelstest/programs"
 )
+
+func TestMain(m *testing.M) { programs.Main(m) }
 
 // TestImports holds the direction of imports: models ← rpc ← server ← main, with web and the documents apart. What is
 // further in can be understood, and tested, without what is further out.
@@ -156,5 +163,55 @@ func TestRun(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDatabaseStartsLater starts Tokenwire before its database is there.
+func TestDatabaseStartsLater(t *testing.T) {
+	t.Parallel()
+	database := modelstest.StartServer(t)
+	database.Stop()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	said, greets := io.Pipe()
+	logged, log := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		defer greets.Close()
+		defer log.Close()
+		args := []string{"--listen", "127.0.0.1:0", "--key-file", filepath.Join(t.TempDir(), "key")}
+		done <- run(ctx, args, env("TOKENWIRE_ADMIN_PASSWORD", "correct horse", "TOKENWIRE_DATABASE", database.URL()), greets, log)
+	}()
+	line, err := bufio.NewReader(logged).ReadString('\n')
+	if err != nil || !strings.Contains(line, "waiting for the database") {
+		t.Fatalf("the log says %q, %v", line, err)
+	}
+	go io.Copy(io.Discard, logged)
+	database.Start()
+	text := bufio.NewReader(said)
+	for _, want := range []string{" is at ", "administrator was made"} {
+		if line, err := text.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+			t.Fatalf("got %q, %v; want %q", line, err, want)
+		}
+	}
+	go io.Copy(io.Discard, text)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDatabaseRefuses: what waiting does not mend is said at once.
+func TestDatabaseRefuses(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(modelstest.MariaDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("nobody", "wrong")
+	began := time.Now()
+	err = run(t.Context(), []string{"--listen", "127.0.0.1:0"}, env("TOKENWIRE_DATABASE", u.String()), io.Discard, io.Discard)
+	if err == nil || time.Since(began) > databaseWait {
+		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 }

@@ -44,8 +44,8 @@ import (
 const Password = "correct horse battery"
 
 const (
-	// readyLimit bounds a start, which may have to make the database's tables or recover them.
-	readyLimit = 30 * time.Second
+	// readyLimit bounds a start, which may have to make the database's tables or recover them, and waits 30 s for the database.
+	readyLimit = 45 * time.Second
 	// stopLimit bounds an end: the program gives calls under way 10 s.
 	stopLimit = 20 * time.Second
 	// logTail is how many bytes of the log a failed test shows.
