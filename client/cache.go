@@ -1,26 +1,21 @@
 package client
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // entry is what is held of one token under one of its secrets.
 type entry struct {
 	digest   digest
 	decision Decision
-	until    time.Duration // the token's end, on the verifier's clock
-	place    int           // in the ring
-	used     atomic.Bool   // since the hand last came by
+	life     term        // up to the token's end
+	place    int         // in the ring
+	used     atomic.Bool // since the hand last came by
 	tallies  atomic.Pointer[[maxTallies]tally]
 	tally    tally // what of it is not in tallies, which only a token much in use has
 }
-
-// never is the end of what has none.
-const never time.Duration = math.MaxInt64
 
 // seal returns the uses since the last time, and has whoever comes too late to be among them see that. Once it is sealed there
 // are none any more. It is called with Verifier.mu held.

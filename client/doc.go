@@ -37,14 +37,16 @@
 //
 //   - Once somebody holds the Receipt of a change, no Verify that begins from then on answers as before it: a Verifier drops
 //     what it holds before it confirms. (A Receipt speaks for the verifiers of all nodes.)
-//   - It answers from memory only while its lease lasts, counted on the monotonic clock from when it sent the last beat that
-//     was answered. With the connection the lease is over at once. So a Verifier that is cut off, or a process that was
-//     suspended, asks or says ErrUnavailable, and is late by no more than Lease in hearing of a change.
+//   - It answers from memory only while its lease lasts, counted from when it sent the last beat that was answered, by the
+//     monotonic clock and by that on the wall: the one that says more counts. With the connection the lease is over at once.
+//     So a Verifier that is cut off, or a process or a machine that was suspended, asks or says ErrUnavailable, and is late
+//     by no more than Lease in hearing of a change. A clock that is put back prolongs nothing, and one that is put forward
+//     has it ask until the next beat is answered.
 //   - An error is never taken for an answer: Active is false only because the server said so, or because the text cannot be
 //     a token. The text itself is never sent, only its SHA-256.
 //   - An answer is given only to who asked before it was sent for; one for a token that changed meanwhile is asked for again.
 //     Many who ask for one token at once are one request, except where each question counts (a token with a rate limit).
-//   - A token is not answered for past its end, by the server's count of what is left and without any wall clock.
+//   - A token is not answered for past its end, by the server's count of what is left, and by both of these clocks.
 //   - When its own credential ends it says so: Done is closed, and Err has the reason. It does not come back from that.
 //   - Each use is counted and reported, every 10 s and at Close, at most once: a report whose answer is lost is not sent again, so that
 //     uses are rather lost (Stats.LostUses) than counted twice.
@@ -53,7 +55,6 @@
 // says so: Decision.Stale, Stats.Stale. Whoever sets it lets a disabled token in for so long where the network is cut.
 //
 // What it will not do: keep anything on disk, retry for its caller, take a token from anywhere but the Authorization header,
-// or count time in which the whole machine was asleep (suspend to RAM, a paused virtual machine), as the monotonic clock
-// stands still then: the answers of the first moments after it may be from before. (On Linux CLOCK_BOOTTIME goes on in the first
-// of these cases, but to read it takes longer than all the rest of an answer from memory.)
+// or know of a pause that neither clock of its machine shows: where a virtual machine goes on with the time of when it was paused,
+// it may answer as before the pause until its clock is set, or the lease has run out. Have the host set it at once.
 package client

@@ -154,7 +154,7 @@ func (s *session) verify(ctx context.Context, id digest) (*answer, error) {
 
 // land takes in the answer to what was sent, and reports false where it is out of date. What came over a connection that has
 // ended meanwhile still counts for who asked, and is not kept.
-func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a *answer, err error) bool {
+func (v *Verifier) land(s *session, id digest, f *flight, sent moment, a *answer, err error) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	defer s.asked()
@@ -173,7 +173,7 @@ func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a 
 		v.previous.cache.remove(v.previous.cache.get(id))
 	}
 	if a.Active && a.Held && v.session.Load() == s {
-		e := &entry{digest: id, decision: f.decision, until: a.end(sent)}
+		e := &entry{digest: id, decision: f.decision, life: term{sent, a.life()}}
 		e.decision.entry = e
 		if len(s.cache.ring) >= v.options.Size {
 			v.stats.Evicted++
@@ -184,13 +184,13 @@ func (v *Verifier) land(s *session, id digest, f *flight, sent time.Duration, a 
 	return true
 }
 
-// end returns when the token of an answer ends, counted from before the request was sent.
-func (a *answer) end(sent time.Duration) time.Duration {
+// life returns how long the token of an answer is good, counted from before the request was sent.
+func (a *answer) life() time.Duration {
 	const years = float64(time.Hour/time.Millisecond) * 24 * 365 * 50 // and more are as good as never, and would overflow
 	if a.ExpiresInMs == nil || *a.ExpiresInMs > years {
 		return never
 	}
-	return sent + time.Duration(*a.ExpiresInMs*float64(time.Millisecond))
+	return time.Duration(*a.ExpiresInMs * float64(time.Millisecond))
 }
 
 // refusal is the error for whoever asked: over the rate limit, or no answer.

@@ -260,7 +260,7 @@ func TestAnswerOfAnOldConnection(t *testing.T) {
 		}
 		f, a := &flight{}, &answer{Active: true, TokenID: "t1", UserID: "u", Held: true}
 		old.asking++
-		if !v.land(old, digestOf(token), f, 0, a, nil) || !f.decision.Active || f.kept {
+		if !v.land(old, digestOf(token), f, moment{}, a, nil) || !f.decision.Active || f.kept {
 			t.Errorf("%+v", f)
 		}
 		if stats := v.Stats(); stats.Held != 0 || old.cache.get(digestOf(token)) != nil {

@@ -34,13 +34,13 @@ const (
 // session is one connection as a verifier: its lease, and what is held under it. With the connection all of it is over.
 type session struct {
 	conn   *conn
-	until  atomic.Int64 // the end of the lease, on the verifier's clock; 0 while there is none, and after the end
+	lease  atomic.Pointer[term] // nil while there is none, and after the end
 	cache  *cache
 	places chan struct{} // one taken for each request to verify under way
 
 	// Guarded by Verifier.mu:
 
-	leased  time.Duration     // the end of the lease, also after that of the connection; 0 if there never was one
+	leased  term              // the last lease, also after the end of the connection; zero if there never was one
 	seq     uint64            // of the last changed that was dealt with
 	asking  int               // requests to verify that are under way, up to where their answers are in the cache
 	changed map[string]uint64 // tokens that changed meanwhile, and in which changed
@@ -69,17 +69,27 @@ func (v *Verifier) disconnected(k *conn) {
 	}
 }
 
+// isLeased reports whether there is a lease. One that is over stays so, also where the clock on the wall is put back afterwards.
+func (s *session) isLeased(now moment) bool {
+	lease := s.lease.Load()
+	if lease == nil || lease.lasts(now) {
+		return lease != nil
+	}
+	s.lease.CompareAndSwap(lease, nil) // unless it was renewed meanwhile
+	return false
+}
+
 // endSession is called with mu held.
 func (v *Verifier) endSession(s *session) {
 	if s == nil {
 		return
 	}
-	s.until.Store(0)
+	s.lease.Store(nil)
 	v.session.Store(nil)
 	for _, e := range s.cache.ring {
 		v.settle(e)
 	}
-	if v.options.Grace > 0 && s.leased > 0 { // one that never had a lease held nothing: what was before is still of use
+	if v.options.Grace > 0 && s.leased.length > 0 { // one that never had a lease held nothing: what was before is still of use
 		v.previous = s
 	}
 }
@@ -91,10 +101,10 @@ func (v *Verifier) stale(id digest) *entry {
 	}
 	now := v.options.clock()
 	for _, s := range []*session{v.session.Load(), v.previous} {
-		if s == nil || s.leased == 0 || now >= s.leased+v.options.Grace {
+		if s == nil || s.leased.length == 0 || !(term{s.leased.from, s.leased.length + v.options.Grace}).lasts(now) {
 			continue
 		}
-		if e := s.cache.get(id); e != nil && now < e.until {
+		if e := s.cache.get(id); e != nil && e.life.lasts(now) {
 			return e
 		}
 	}
@@ -173,7 +183,7 @@ func (v *Verifier) beats(s *session) {
 			default:
 			}
 		}
-		pause := time.NewTimer(max(0, sent+v.options.Lease/beatsPerLease-v.options.clock()))
+		pause := time.NewTimer(max(0, v.options.Lease/beatsPerLease-v.options.clock().since(sent)))
 		select {
 		case <-pause.C:
 		case <-s.conn.gone:
@@ -187,7 +197,7 @@ func (v *Verifier) beats(s *session) {
 }
 
 // beat renews the lease once: if it is answered, up to its length after the moment at which it was sent.
-func (v *Verifier) beat(s *session, sent time.Duration) error {
+func (v *Verifier) beat(s *session, sent moment) error {
 	type options struct {
 		Lease     float64 `json:"lease"`
 		Confirmed uint64  `json:"confirmed"`
@@ -221,7 +231,7 @@ func (v *Verifier) beat(s *session, sent time.Duration) error {
 		return nil
 	}
 	v.previous = nil // the server is back, and knows of this connection only
-	s.leased = max(s.leased, sent+lease)
-	s.until.Store(int64(s.leased))
+	s.leased = term{sent, lease}
+	s.lease.Store(&term{sent, lease})
 	return nil
 }

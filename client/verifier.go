@@ -46,7 +46,7 @@ type VerifierOptions struct {
 	HTTPClient *http.Client // as of Options
 	Log        *slog.Logger // of connections and leases; nothing by default
 
-	clock func() time.Duration // monotonic, from any beginning; for tests
+	clock func() moment // for tests
 }
 
 func (o *VerifierOptions) check() error {
@@ -63,8 +63,7 @@ func (o *VerifierOptions) check() error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.clock == nil {
-		begin := time.Now() // with a monotonic reading, and time.Since looks at nothing else
-		o.clock = func() time.Duration { return time.Since(begin) }
+		o.clock = clock()
 	}
 	switch {
 	case o.Lease < minLease || o.Lease > maxLease:
@@ -179,8 +178,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (Decision, error) {
 	return Decision{}, nil
 }
 
-// held returns what may be answered from: an entry of the present connection, within its lease and its own time. The clock
-// is read last, so that no time passes unseen before it.
+// held returns what may be answered from: an entry of the present connection, within its lease and its own time. The clocks
+// are read last, so that no time passes unseen before it.
 func (v *Verifier) held(id digest) *entry {
 	s := v.session.Load()
 	if s == nil {
@@ -190,7 +189,7 @@ func (v *Verifier) held(id digest) *entry {
 	if e == nil {
 		return nil
 	}
-	if now := int64(v.options.clock()); now >= s.until.Load() || now >= int64(e.until) {
+	if now := v.options.clock(); !s.isLeased(now) || !e.life.lasts(now) {
 		return nil
 	}
 	if !e.used.Load() {
@@ -236,7 +235,7 @@ func (v *Verifier) Stats() Stats {
 	stats.Malformed = v.malformed.Load()
 	if s := v.session.Load(); s != nil {
 		stats.Held = len(s.cache.ring)
-		stats.Leased = int64(v.options.clock()) < s.until.Load()
+		stats.Leased = s.isLeased(v.options.clock())
 	}
 	return stats
 }

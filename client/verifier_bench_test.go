@@ -17,7 +17,7 @@ func benchmark(b *testing.B) (*Verifier, []string) {
 	for i := range tokens {
 		tokens[i] = s.mint(fmt.Sprintf("t%d", i), map[string]any{"permissions": []string{"repo:read"}})
 		session := v.session.Load()
-		e := &entry{digest: digestOf(tokens[i]), until: never, decision: Decision{Active: true, TokenID: fmt.Sprint(i)}}
+		e := &entry{digest: digestOf(tokens[i]), life: term{length: never}, decision: Decision{Active: true, TokenID: fmt.Sprint(i)}}
 		e.decision.entry = e
 		v.mu.Lock()
 		session.cache.put(e)

@@ -179,8 +179,8 @@ func TestLeaseGranted(t *testing.T) {
 			s := newStage(t)
 			s.on(methodBeat, func(*line, *request) any { return map[string]any{"lease": granted, "seq": 0} })
 			v := s.verifier(VerifierOptions{})
-			if until := v.session.Load().until.Load(); until != int64(want) {
-				t.Errorf("of %v s: %v", granted, time.Duration(until))
+			if lease := v.session.Load().lease.Load(); lease.length != want {
+				t.Errorf("of %v s: %v", granted, lease.length)
 			}
 		})
 	}
