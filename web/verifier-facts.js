@@ -14,7 +14,8 @@ const NODE = "node:crypto"; // not in browsers, which must not look for it
 const node = /** @type {any} */ (globalThis).process?.versions?.node ? await import(NODE) : null;
 
 /** @typedef {{ steady: number, wall: number }} Moment */
-/** The server waits for whoever has one: until `ms` after the beat that was sent then. @typedef {{ sent: Moment, ms: number }} Lease */
+/** The server waits for whoever has one: until `ms` after the beat that was sent then.
+ * @typedef {{ sent: Moment, ms: number, isOver?: boolean }} Lease */
 /** @typedef {{ bytes: number[], bits: number }} Range */
 /** @typedef {{ tokenId: string, userId: string, username: string, permissions: readonly string[], expiresAt: string | null,
  *   ranges: Range[] | null, asked: Moment, lifeMs: number, lease: Lease | null }} Facts */
@@ -23,6 +24,8 @@ const node = /** @type {any} */ (globalThis).process?.versions?.node ? await imp
 export function now() { return { steady: performance.now(), wall: Date.now() }; }
 /** The ms that have passed, by the clock that says more. @param {Moment} moment */
 export function since({ steady, wall }) { return Math.max(performance.now() - steady, Date.now() - wall); }
+/** One that is over stays so, also where the clock is put back afterwards. @param {Lease} lease */
+export function lasts(lease) { return !(lease.isOver ||= !(since(lease.sent) < lease.ms)); }
 
 /** A promise that is settled from elsewhere, and need not be awaited. */
 export function settler() {

@@ -13,9 +13,11 @@
  * - Revoked means revoked. What is held is answered from only while the server is bound to tell this verifier of every change
  *   and to wait for it: `lease` seconds from when the last beat that was answered was sent, on the same connection. A change
  *   drops the token's facts before it is confirmed. A process that was stopped, a machine that slept and a connection that
- *   was lost find their lease over.
+ *   was lost find their lease over: time passes by the steady clock or by that on the wall, whichever says more. A clock that is
+ *   put back prolongs nothing; one that is put forward has all asked anew. What neither clock shows is not known, as where a
+ *   virtual machine goes on with the time of when it was paused: have its host set the clock at once.
  * - Facts are held, never a verdict, and of good tokens only: a bad one is asked about each time, a new one is good at once.
- *   What a token may do and from where is decided anew at each question, and when it expires by this machine's clocks alone.
+ *   What a token may do and from where is decided anew at each question, and when it expires by what the server says is left, and both clocks.
  * - Of a token the server is sent its SHA-256 and nothing else. It is in no message, log or error; what is no token by its
  *   form and checksum is not even asked about.
  * - What is not held is answered by a request that is sent after the question. Those who ask about one token at the same time

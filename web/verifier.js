@@ -16,7 +16,7 @@
  * verifier.d.ts beside it has the types, and the promises.
  */
 import { Api } from "./client.js";
-import { Held, contain, digestOf, factsOf, isWellFormed, now, settler, since, within } from "./verifier-facts.js";
+import { Held, contain, digestOf, factsOf, isWellFormed, lasts, now, settler, since, within } from "./verifier-facts.js";
 
 const LEASE_S = { usual: 5, least: 1, most: 60 };
 const BEATS_PER_LEASE = 3; // one may be late
@@ -201,7 +201,7 @@ export class Verifier {
   #renew(link, sent, { lease, seq }) {
     if (seq > link.seq) return this.#api.reconnect({ anew: true }); // it has read less than it was told
     const renewed = { sent, ms: Math.min(this.#leaseMs, lease * 1000) };
-    if (link.lease && since(link.lease.sent) < link.lease.ms) return void Object.assign(link.lease, renewed);
+    if (link.lease && lasts(link.lease)) return void Object.assign(link.lease, renewed);
     this.#ready.resolve(undefined);
     link.lease = renewed; // another one: what is held under one that had run out may have changed unheard
     this.#held.clear(); // nor is it of use as stale: the server is back
@@ -225,7 +225,7 @@ export class Verifier {
   #usable(key, graceMs = 0) {
     const [facts, lease] = [this.#held.get(key), this.#link?.lease];
     if (!facts?.lease || !(since(facts.asked) < facts.lifeMs)) return null;
-    if (lease && since(lease.sent) < lease.ms) return facts.lease === lease ? facts : null;
+    if (lease && lasts(lease)) return facts.lease === lease ? facts : null;
     return graceMs > 0 && since(facts.lease.sent) < facts.lease.ms + graceMs ? facts : null;
   }
 

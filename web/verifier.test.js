@@ -366,6 +366,78 @@ test("a process that was stopped, and a machine that slept, find the lease over;
   }
 });
 
+const MINUTES_10 = 600_000;
+
+test("a lease ends by the clock that says more, and not before", async (t) => {
+  for (const [steady, wall, isLeft] of [[0, 4_999, true], [0, 5_000, false], [0, MINUTES_10, false],
+    [4_999, -MINUTES_10, true], [5_000, -MINUTES_10, false], [4_999, 4_999, true], [4_000, 5_000, false], [5_000, 4_000, false]]) {
+    const { verifier, time } = await startHolding(t, A);
+    time.steady += steady;
+    time.wall += wall;
+    assert.equal(await isHeld(verifier, A), isLeft, `${steady} and ${wall} ms later`);
+    await end(t, verifier);
+  }
+});
+
+test("a lease is renewed by what the clock says then: a machine that sleeps after its clock was set back finds it over", async (t) => {
+  const { verifier, time } = await startHolding(t, A);
+  time.wall -= MINUTES_10;
+  await time.pass(6_000);
+  assert(await isHeld(verifier, A), "it was renewed");
+  time.wall += 5_000;
+  assert(!await isHeld(verifier, A));
+});
+
+test("a lease that was found to be over stays so until a beat is answered, whatever becomes of the clock", async (t) => {
+  const { verifier, time, desk } = await startHolding(t, A);
+  time.wall += MINUTES_10;
+  assert(!await isHeld(verifier, A));
+  await desk.tell(A);
+  time.wall -= MINUTES_10;
+  assert(!await isHeld(verifier, A));
+  await desk.tell(A);
+  await time.pass(2_000);
+  await ask(verifier, A);
+  await desk.tell(A);
+  assert(await isHeld(verifier, A), "under the next one");
+});
+
+test("by either clock a lease that had run out is not renewed, but another one", async (t) => {
+  for (const [wall, ms] of [[5_000, 2_000], [-MINUTES_10, 5_500]]) {
+    const { verifier, time, desk } = await startHolding(t, A);
+    Desk.beats = false;
+    time.wall += wall;
+    await time.pass(ms);
+    await desk.beat();
+    assert.equal(verifier.counts.held, 0);
+    assert(!await isHeld(verifier, A));
+    await end(t, verifier);
+  }
+});
+
+test("a beat that was under way while the machine slept gives no lease, and the next one follows at once", async (t) => {
+  const { verifier, time, desk } = await startHolding(t, A);
+  Desk.beats = false;
+  await time.pass(2_000);
+  const before = desk.all("beat").length;
+  time.wall += 5_000;
+  await desk.beat();
+  assert(!await isHeld(verifier, A));
+  await time.pass(10);
+  assert.equal(desk.all("beat").length, before + 1);
+});
+
+test("facts end with the token by the clock that says more, and not before", async (t) => {
+  for (const [steady, wall, isLeft] of [[0, 999, true], [0, 1_000, false], [0, MINUTES_10, false],
+    [999, -MINUTES_10, true], [1_000, -MINUTES_10, false], [999, 999, true]]) {
+    const { verifier, time } = await startHolding(t, A, { lease: 60 }, { expiresInMs: 1_000 });
+    time.steady += steady;
+    time.wall += wall;
+    assert.equal(await isHeld(verifier, A), isLeft, `${steady} and ${wall} ms later`);
+    await end(t, verifier);
+  }
+});
+
 test("facts end with the token, counted from when they were asked for", async (t) => {
   const { verifier, time, desk } = await startLive(t);
   await ask(verifier, A);
@@ -710,6 +782,21 @@ test("with grace what was held is answered while the server is away, stale and c
   assert.equal(verifier.counts.stale, 2);
   await time.pass(10);
   assert((await ask(verifier, A)).error instanceof Unavailable, "5 s and 10 s after the last beat");
+});
+
+test("grace ends by the clock that says more, and what is stale with its token", async (t) => {
+  for (const [steady, wall, isLeft, expiresInMs] of [[0, 14_999, true], [0, 15_000, false], [0, MINUTES_10, false],
+    [14_999, -MINUTES_10, true], [15_000, -MINUTES_10, false], [0, 9_999, true, 10_000], [0, 10_000, false, 10_000],
+    [9_999, -MINUTES_10, true, 10_000], [10_000, -MINUTES_10, false, 10_000]]) {
+    const { verifier, desk, time } = await startHolding(t, A, { grace: 10 }, { expiresInMs: expiresInMs ?? null });
+    await desk.break();
+    time.steady += steady;
+    time.wall += wall;
+    const { value, error } = await ask(verifier, A);
+    assert.equal(value?.stale ?? false, isLeft, `${steady} and ${wall} ms later`);
+    assert.equal(error instanceof Unavailable, !isLeft);
+    await end(t, verifier);
+  }
 });
 
 test("grace does not outlive the token, is not for what is refused, and ends when the server answers again", async (t) => {
