@@ -4,13 +4,28 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
 // Unsupported is nil where this package can keep its promises.
 var Unsupported error
+
+// reserve keeps a port from all others that ask here, until this process ends: a server that is down, or has not come to need
+// it, does not listen there. It is a name that the kernel gives once, without a file.
+func reserve(port int) bool {
+	name, err := net.Listen("unix", fmt.Sprintf("@tokenwire-test-port-%d", port))
+	if err == nil {
+		reserved.Store(port, name)
+	}
+	return err == nil
+}
+
+// reserved are the names of this process. They are never closed, and the collector closes those that nobody has.
+var reserved sync.Map
 
 // dieWithParent has the kernel kill a child when the thread that started it
 // ends, so that even SIGKILL to the tests leaves no server behind.

@@ -82,7 +82,8 @@ const (
 // ErrPortTaken is what start gives OnFreePort where another process was faster.
 var ErrPortTaken = errors.New("the port is taken")
 
-// OnFreePort starts a server on a port of 127.0.0.1 which it may keep for all its life, over restarts, too.
+// OnFreePort starts a server on a port of 127.0.0.1 which it may keep for all its life, over restarts, too: no other call gets it, of
+// this process or another, for as long as this one runs.
 func OnFreePort(start func(port int) error) error {
 	err := ErrPortTaken
 	for range portTries {
@@ -92,6 +93,9 @@ func OnFreePort(start func(port int) error) error {
 			continue
 		}
 		listener.Close()
+		if !reserve(port) {
+			continue
+		}
 		if err = start(port); !errors.Is(err, ErrPortTaken) {
 			return err
 		}

@@ -3,6 +3,7 @@ package programs
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -40,5 +41,23 @@ func TestMissing(t *testing.T) {
 func TestEndsNeedMain(t *testing.T) {
 	if err := AtEnd(func() error { return nil }); err == nil {
 		t.Error("what nobody will end was taken")
+	}
+}
+
+// A port is given once, also where nothing listens there.
+func TestFreePortsDiffer(t *testing.T) {
+	given := map[int]bool{}
+	for range 400 { // among 12768, some would come again
+		runtime.GC()
+		err := OnFreePort(func(port int) error {
+			if given[port] {
+				t.Errorf("port %d was given twice", port)
+			}
+			given[port] = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
