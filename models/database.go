@@ -97,11 +97,12 @@ func openMySQL(raw string) (p pools, err error) {
 		return p, fmt.Errorf("connecting to the database: %w", err)
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
-	if p.write, err = mysqlPool(config, addresses, mysqlConns, true); err != nil {
+	f := newFound(addresses)
+	if p.write, err = mysqlPool(config, addresses, f, mysqlConns, true); err != nil {
 		return p, err
 	}
-	if p.follow, err = mysqlPool(config, addresses, followConns, false); err == nil {
-		p.read, err = mysqlPool(config, addresses, mysqlConns, false)
+	if p.follow, err = mysqlPool(config, addresses, f, followConns, false); err == nil {
+		p.read, err = mysqlPool(config, addresses, f, mysqlConns, false)
 	}
 	if err != nil {
 		return p, errors.Join(err, p.close())
@@ -121,15 +122,15 @@ func migrationPool(raw string, write *gorm.DB) (db *gorm.DB, done func() error, 
 		return nil, nil, err
 	}
 	config.ReadTimeout = migrationWait
-	if db, err = mysqlPool(config, addresses, mysqlConns, false); err != nil {
+	if db, err = mysqlPool(config, addresses, newFound(addresses), mysqlConns, false); err != nil {
 		return nil, nil, err
 	}
 	pool, err := db.DB()
 	return db, pool.Close, err
 }
 
-func mysqlPool(config *mysqldriver.Config, addresses []string, conns int, prepare bool) (*gorm.DB, error) {
-	hosts, err := newHosts(config, addresses, prepare)
+func mysqlPool(config *mysqldriver.Config, addresses []string, f *found, conns int, prepare bool) (*gorm.DB, error) {
+	hosts, err := newHosts(config, addresses, f, prepare)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func hostAddresses(list string) (addresses []string, err error) {
 
 // isolationVariable returns the session variable of the isolation level: MariaDB got MySQL's name for it in 11.1.
 func isolationVariable(config *mysqldriver.Config, addresses []string) (string, error) {
-	hosts, err := newHosts(config, addresses, false)
+	hosts, err := newHosts(config, addresses, newFound(addresses), false)
 	if err != nil {
 		return "", err
 	}

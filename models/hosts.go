@@ -16,32 +16,54 @@ import (
 // hosts makes the connections of a pool, each to the first host that can be worked with: it begins with the one that was
 // good last, at first with any.
 type hosts struct {
-	all  []*host
-	last atomic.Int64 // which of them was good last
+	all []*host
+	*found
+}
+
+// found is what the pools of a store have found out about the hosts of its database. What one has, none has to find out again.
+type found struct {
+	last    atomic.Int64   // which of them was good last
+	refused []atomic.Int64 // how often each said that it cannot be worked with, or nothing: connections of before are of no use
+}
+
+func newFound(addresses []string) *found {
+	f := &found{refused: make([]atomic.Int64, len(addresses))}
+	f.last.Store(rand.Int64N(int64(len(addresses))))
+	return f
 }
 
 // host is one address of the database.
 type host struct {
 	driver.Connector
+	*found
+	n       int // which of them it is
 	address string
-	prepare bool         // whether its connections prepare their statements
-	refused atomic.Int64 // how often it has said that it cannot be worked with: connections of before are of no use
+	prepare bool // whether its connections prepare their statements
+}
+
+// isRefused has connections that were opened when it was so often be of no use.
+func (h *host) isRefused(since int64) (first bool) {
+	return h.refused[h.n].CompareAndSwap(since, since+1)
+}
+
+// isSilent has another host be tried first.
+func (h *host) isSilent() {
+	h.last.CompareAndSwap(int64(h.n), int64((h.n+1)%len(h.refused)))
 }
 
 // newHosts returns the hosts at addresses, which are all reached in the same way.
 // Their connections prepare each statement once, or none.
-func newHosts(config *mysql.Config, addresses []string, prepare bool) (*hosts, error) {
-	h := &hosts{}
-	for _, address := range addresses {
+func newHosts(config *mysql.Config, addresses []string, f *found, prepare bool) (*hosts, error) {
+	h := &hosts{found: f}
+	for i, address := range addresses {
 		config := config.Clone()
 		config.Addr = address
 		connector, err := mysql.NewConnector(config)
 		if err != nil {
 			return nil, err
 		}
-		h.all = append(h.all, &host{Connector: connector, address: address, prepare: prepare})
+		h.all = append(h.all, &host{connector, f, i, address, prepare})
 	}
-	h.last.Store(rand.Int64N(int64(len(h.all))))
 	return h, nil
 }
 
@@ -71,7 +93,7 @@ var errUnusable = errors.New("the host is read-only, or not in its cluster")
 func (h *host) connect(ctx context.Context, choose bool) (driver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, mysqlDial) // a host that stands still takes the connection and says nothing
 	defer cancel()
-	since := h.refused.Load()
+	since := h.refused[h.n].Load()
 	opened, err := h.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -161,9 +183,14 @@ var (
 )
 
 // heed has the connection, and all others to its host that are as old, thrown away if err says that the host cannot be
-// worked with. What it returns then is database/sql's word for a connection that did nothing: another one is tried.
+// worked with. What it returns then is database/sql's word for a connection that did nothing: another one is tried. A connection that
+// broke in the middle of a statement is taken for all of them, too: where the host is gone without a word, or stands still, each would
+// cost its statement the whole wait.
 func (c *hostConn) heed(err error) error {
 	var my *mysql.MySQLError
+	if errors.Is(err, mysql.ErrInvalidConn) && c.host.isRefused(c.since) {
+		c.host.isSilent()
+	}
 	if !errors.As(err, &my) {
 		return err
 	}
@@ -171,12 +198,12 @@ func (c *hostConn) heed(err error) error {
 	if !noAnswer && !slices.Contains(mysqlElsewhere, my.Number) {
 		return err
 	}
-	c.host.refused.CompareAndSwap(c.since, c.since+1)
+	c.host.isRefused(c.since)
 	c.since = -1
 	return driver.ErrBadConn
 }
 
-func (c *hostConn) stale() bool { return c.since != c.host.refused.Load() }
+func (c *hostConn) stale() bool { return c.since != c.host.refused[c.host.n].Load() }
 
 // ResetSession is called before the connection is used again.
 func (c *hostConn) ResetSession(ctx context.Context) error {
