@@ -199,6 +199,10 @@ var networkFaults = []fault{
 		}
 		return s.healStores
 	}},
+	{"a statement takes two seconds", "store", 5 * time.Second, func(s *stage, random *rand.Rand) func() {
+		s.one(random).store.slow(2 * time.Second)
+		return s.healStores
+	}},
 	commitsCut,
 	{"a node and the database apart", "store", 2 * lease, func(s *stage, random *rand.Rand) func() {
 		s.one(random).store.stall(towards, back)
@@ -234,22 +238,30 @@ var busFaults = []fault{
 		s.nats.Freeze()
 		return s.nats.Thaw
 	}},
-	{"hints lost", "hints", time.Second, func(s *stage, random *rand.Rand) func() {
+	{"a node and NATS apart", "hints", time.Second, func(s *stage, random *rand.Rand) func() {
 		n := s.one(random)
 		n.bus.stall(random.IntN(2))
 		return n.bus.heal
+	}},
+	{"hints lost and doubled", "hints", time.Second, func(s *stage, _ *rand.Rand) func() {
+		for _, n := range s.nodes {
+			n.bus.lose()
+		}
+		return s.healBuses
 	}},
 	{"hints late", "hints", time.Second, func(s *stage, random *rand.Rand) func() {
 		for _, n := range s.nodes {
 			n.bus.slow(time.Duration(random.IntN(600)) * time.Millisecond)
 		}
-		return func() {
-			for _, n := range s.nodes {
-				n.bus.heal()
-			}
-		}
+		return s.healBuses
 	}},
 	{"hints doubled, forged and of the future", "bus", time.Second, forgeHints},
+}
+
+func (s *stage) healBuses() {
+	for _, n := range s.nodes {
+		n.bus.heal()
+	}
 }
 
 // forgeHints publishes hints again, with other positions, and of users who are not. Where they are published is secret, but not here.

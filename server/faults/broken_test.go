@@ -45,9 +45,27 @@ const brokenVariable = "TOKENWIRE_BROKEN"
 // brokenSource is added to the packages that are broken.
 const brokenSource = "\n\nimport \"os\"\n\nfunc isBroken(how string) bool { return os.Getenv(\"" + brokenVariable + "\") == how }\n"
 
-// brokenBinary builds Tokenwire with all breakages in it: copies of its files in place of them.
+// brokenBinary is Tokenwire with all breakages in it.
 var brokenBinary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "tokenwire-broken-")
+	return buildChanged(func(source func(string) (string, error), changed map[string]string) error {
+		changed["rpc/broken.go"], changed["models/broken.go"] = "package rpc"+brokenSource, "package models"+brokenSource
+		for _, b := range breakages {
+			text, err := source(b.file)
+			if err != nil {
+				return err
+			}
+			if strings.Count(text, b.at) != 1 {
+				return &os.PathError{Op: "break", Path: b.file, Err: os.ErrInvalid}
+			}
+			changed[b.file] = strings.Replace(text, b.at, b.with, 1)
+		}
+		return nil
+	})
+})
+
+// buildChanged builds Tokenwire with changed copies of its files in place of them, or in addition. Names are from the module's folder.
+func buildChanged(change func(source func(file string) (string, error), changed map[string]string) error) (binary string, err error) {
+	folder, err := os.MkdirTemp("", "tokenwire-changed-")
 	if err != nil {
 		return "", err
 	}
@@ -56,22 +74,19 @@ var brokenBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sources := map[string]string{"rpc/broken.go": "package rpc" + brokenSource, "models/broken.go": "package models" + brokenSource}
-	for _, b := range breakages {
-		if sources[b.file] == "" {
-			text, err := os.ReadFile(filepath.Join(root, b.file))
-			if err != nil {
-				return "", err
-			}
-			sources[b.file] = string(text)
+	changed := map[string]string{}
+	err = change(func(file string) (string, error) {
+		if text, is := changed[file]; is {
+			return text, nil
 		}
-		if strings.Count(sources[b.file], b.at) != 1 {
-			return "", &os.PathError{Op: "break", Path: b.file, Err: os.ErrInvalid}
-		}
-		sources[b.file] = strings.Replace(sources[b.file], b.at, b.with, 1)
+		text, err := os.ReadFile(filepath.Join(root, file))
+		return string(text), err
+	}, changed)
+	if err != nil {
+		return "", err
 	}
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range sources {
+	for file, text := range changed {
 		copied := filepath.Join(folder, strings.ReplaceAll(file, "/", "-"))
 		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
 			return "", err
@@ -87,7 +102,7 @@ var brokenBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	return servertest.Build("-overlay", list)
-})
+}
 
 // newShared returns a database on the server that tests share, which they do not break.
 func newShared(t testing.TB) *shared {

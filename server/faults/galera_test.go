@@ -103,6 +103,30 @@ var majorityLost = fault{"most hosts frozen", "database", missed, func(s *stage,
 	return func() { c.Thaw(frozen...) }
 }}
 
+// leaves is how long a node may take to leave a host that stands still: 10 s until it takes the silence for an end, and then a few calls.
+const leaves = 18 * time.Second
+
+// leaveHost freezes the host that the second node works with, and wants all nodes to go on with the majority.
+func (l *load) leaveHost() {
+	l.t.Helper()
+	c, most, n := l.data.(*galera), 0, 0
+	for i, w := range l.nodes[1].store {
+		if open := w.open(); open > most {
+			most, n = open, (1+i)%len(c.at)
+		}
+	}
+	began := time.Now()
+	c.Freeze(n)
+	for i, node := range l.nodes {
+		l.nodeGoesOn(i, node, "the freeze of a host")
+		took := time.Since(began)
+		if l.t.Logf("node %d goes on %v after host %d was frozen", i, took, n); took > leaves {
+			l.t.Error("that is too late")
+		}
+	}
+	c.Thaw(n)
+}
+
 // TestGalera: what three nodes on a cluster, joined by NATS, promise.
 func TestGalera(t *testing.T) {
 	t.Parallel()
@@ -113,6 +137,7 @@ func TestGalera(t *testing.T) {
 		faults = concat(nodeFaults, databaseFaults, networkFaults, busFaults, hostFaults, []fault{majorityLost})
 	}
 	l.run(faults)
+	l.leaveHost()
 	l.meetRare()
 	l.end("all of them")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -129,10 +130,25 @@ func newCable(t testing.TB) cable {
 // under is the command that runs a program at the other end.
 func (c cable) under() []string { return []string{"ip", "netns", "exec", c.space} }
 
-// fault pulls the cable.
-func (c cable) fault(t testing.TB) fault {
-	return fault{"a link down", "link", 3 * time.Second, func(*stage, *rand.Rand) func() {
-		must(t, "ip", "-n", c.space, "link", "set", "eth0", "down")
-		return func() { must(t, "ip", "-n", c.space, "link", "set", "eth0", "up") }
-	}}
+// faults pull the cable, or have packets arrive nowhere that go one way.
+func (c cable) faults(t testing.TB) []fault {
+	near, far := []string{"ip"}, []string{"ip", "-n", c.space}
+	run := func(at []string, command ...string) { must(t, slices.Concat(at, command)...) }
+	lost := func(at []string, to, device string) func(*stage, *rand.Rand) func() {
+		return func(*stage, *rand.Rand) func() {
+			run(at, "neigh", "replace", to, "lladdr", nobody, "dev", device, "nud", "permanent")
+			return func() { run(at, "neigh", "del", to, "dev", device) }
+		}
+	}
+	return []fault{
+		{"a link down", "link", 3 * time.Second, func(*stage, *rand.Rand) func() {
+			run(far, "link", "set", "eth0", "down")
+			return func() { run(far, "link", "set", "eth0", "up") }
+		}},
+		{"packets to a node lost", "link", 3 * time.Second, lost(near, c.far, c.end)},
+		{"packets of a node lost", "link", 3 * time.Second, lost(far, c.near, "eth0")},
+	}
 }
+
+// nobody has this hardware address: what is sent there is lost, and nobody is told.
+const nobody = "02:00:00:00:00:01"

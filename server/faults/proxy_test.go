@@ -1,8 +1,12 @@
 package faults
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
+	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +18,7 @@ type wire struct {
 	t        testing.TB
 	target   string
 	listener net.Listener
+	hints    bool // what is at the other end is NATS
 	running  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -24,6 +29,8 @@ type wire struct {
 	late     time.Duration // what comes back does so later by this
 	commits  int           // so many connections more end at their next COMMIT
 	cut      int           // connections that did
+	losing   bool          // messages of NATS are lost, or come twice
+	messages int           // that have come meanwhile
 }
 
 // wires are all that join a node to something of several parts: they break together.
@@ -89,11 +96,22 @@ const (
 // newWire returns a network to an address. It ends with the test.
 func newWire(t testing.TB, target, host string) *wire {
 	t.Helper()
+	return start(t, &wire{target: target}, host)
+}
+
+// newBus is newWire to a server of NATS.
+func newBus(t testing.TB, target, host string) *wire {
+	t.Helper()
+	return start(t, &wire{target: target, hints: true}, host)
+}
+
+func start(t testing.TB, w *wire, host string) *wire {
+	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{t: t, target: target, listener: listener, conns: map[net.Conn]*pair{}}
+	w.t, w.listener, w.conns = t, listener, map[net.Conn]*pair{}
 	w.changed = sync.NewCond(&w.mu)
 	w.running.Go(w.serve)
 	t.Cleanup(func() {
@@ -144,7 +162,11 @@ func (w *wire) join(near net.Conn) {
 		delete(w.conns, near)
 		delete(w.conns, far)
 	}
-	w.running.Go(func() { defer end(); w.carryBack(near, far, p) })
+	carryBack := w.carryBack
+	if w.hints {
+		carryBack = w.carryHints
+	}
+	w.running.Go(func() { defer end(); carryBack(near, far, p) })
 	w.running.Go(func() { defer end(); w.carry(far, near, p) })
 }
 
@@ -189,6 +211,47 @@ func (w *wire) carryBack(near, far net.Conn, p *pair) {
 			return
 		}
 	}
+}
+
+// carryHints is carryBack for what NATS sends to a node: a message is a line that says how long it is, and that much. Some are lost,
+// and some come twice, for as long as that is wrong with the wire.
+func (w *wire) carryHints(near, far net.Conn, p *pair) {
+	from := bufio.NewReaderSize(far, 32<<10)
+	for {
+		line, err := from.ReadBytes('\n')
+		times := 1
+		if fields := bytes.Fields(line); len(fields) > 3 && string(fields[0]) == "MSG" {
+			size, _ := strconv.Atoi(string(fields[len(fields)-1]))
+			message := append(line, make([]byte, size+len("\r\n"))...)
+			if _, err := io.ReadFull(from, message[len(line):]); err != nil {
+				return
+			}
+			line, times = message, w.arrives()
+		}
+		if err != nil || p.doomed.Load() {
+			return
+		}
+		time.Sleep(w.await(back))
+		if p.lost.Load() {
+			continue
+		}
+		for range times {
+			if _, err := near.Write(line); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// arrives returns how many times the next message of NATS arrives.
+func (w *wire) arrives() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.losing {
+		return 1
+	}
+	w.messages++
+	return w.messages % 3 // one lost, one as it is, one twice: or the bus would be without an effect, or as good as ever
 }
 
 // await waits until something goes a way again, and returns how late it is to be.
@@ -255,6 +318,9 @@ func (w *wire) abandon() {
 // slow has what comes back do so later.
 func (w *wire) slow(by time.Duration) { w.set(func() { w.late = by }) }
 
+// lose has messages of NATS be lost, or come twice.
+func (w *wire) lose() { w.set(func() { w.losing = true }) }
+
 // cutCommits ends the connections of the next n COMMITs, before they are answered or before they arrive.
 func (w *wire) cutCommits(n int) { w.set(func() { w.commits = n }) }
 
@@ -267,7 +333,7 @@ func (w *wire) heal() {
 		}
 	}
 	w.mu.Unlock()
-	w.set(func() { w.refusing, w.stalled, w.late, w.commits = false, [2]bool{}, 0, 0 })
+	w.set(func() { w.refusing, w.stalled, w.late, w.commits, w.losing = false, [2]bool{}, 0, 0, false })
 }
 
 // sever ends all connections.

@@ -188,7 +188,7 @@ func (s *stage) add(o setting) {
 	}
 	set.Database = s.data.url(via)
 	if s.nats != nil {
-		n.bus = newWire(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), near)
+		n.bus = newBus(s.t, strings.TrimPrefix(s.nats.URL(), "nats://"), near)
 		set.Args = append(set.Args, "--nats", "nats://"+n.bus.address())
 	}
 	if len(s.nodes) > 0 {
@@ -230,18 +230,21 @@ func (s *stage) send(request *http.Request, credential string) (status int, answ
 func (s *stage) goesOn(after string) {
 	s.t.Helper()
 	for i, n := range s.nodes {
-		deadline := time.Now().Add(patience)
-		for {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			status, answer, err := s.post(ctx, n, s.admin, "/v1/permissions/create", fmt.Sprintf("x%d", time.Now().UnixNano()))
-			cancel()
-			if err == nil && status == http.StatusOK {
-				break
-			}
-			if time.Now().After(deadline) {
-				s.t.Fatalf("after %s node %d does not go on: %d %s %v", after, i, status, answer, err)
-			}
-			time.Sleep(20 * time.Millisecond)
+		s.nodeGoesOn(i, n, after)
+	}
+}
+
+func (s *stage) nodeGoesOn(i int, n *node, after string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		status, answer, err := s.post(ctx, n, s.admin, "/v1/permissions/create", fmt.Sprintf("x%d", time.Now().UnixNano()))
+		cancel()
+		if err == nil && status == http.StatusOK {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("after %s node %d does not go on: %d %s %v", after, i, status, answer, err)
 		}
 	}
 }
