@@ -1,13 +1,16 @@
 package faults
 
 import (
+	"database/sql"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tokenwire/tokenwire/models"
+	"github.com/tokenwire/tokenwire/models/modelstest"
 )
 
 // recording is a record of one owner that breaks no promise, and what the database has of him.
@@ -135,4 +138,33 @@ func TestOraclesSeeWhatIsLeft(t *testing.T) {
 			t.Errorf("%s: %v", name, faults)
 		}
 	}
+}
+
+// TestOraclesSeeHostsThatDiffer: a host that has something else of an owner than the first is found, and one that has the same is not.
+func TestOraclesSeeHostsThatDiffer(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{data: file(modelstest.SQLite(t)), nodes: 1})
+	l := newIdle(s, random(t))
+	o := l.enter(l.last, l.last, &door{}, l.random)
+	stored, err := l.readStored(s.sql[0], o)
+	if err != nil || len(stored.rows) != tokensEach {
+		t.Fatalf("%+v, %v", stored, err)
+	}
+	for i, c := range []struct {
+		change string
+		finds  int
+	}{
+		{"UPDATE meta SET value = 'x' WHERE name = 'ping'", 0},
+		{"UPDATE api_tokens SET enabled = 1 - enabled WHERE id = (SELECT MIN(id) FROM api_tokens WHERE user_id = '" + o.id + "')", 1},
+		{"DELETE FROM events WHERE position = 2 AND user_id = '" + o.id + "'", 1},
+	} {
+		other := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		s.must(s.sql[0], "VACUUM INTO '"+other+"'")
+		s.sql = []*sql.DB{s.sql[0], openSQL(t, "sqlite", other)}
+		s.must(s.sql[1], c.change)
+		if faults := l.judgeHosts(o, stored); len(faults) != c.finds || c.finds > 0 && !strings.HasPrefix(faults[0], "database: ") {
+			t.Errorf("%s: %q", c.change, faults)
+		}
+	}
+	l.giveUp()
 }
