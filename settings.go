@@ -36,6 +36,7 @@ type settings struct {
 const usage = `Tokenwire keeps users' API tokens: JSON-RPC 2.0 over a WebSocket, every change pushed.
 
 Usage: tokenwire [flags]
+       tokenwire --version
 
 Each flag has an environment variable, which counts where the flag is not given: --database is TOKENWIRE_DATABASE.
 
