@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,6 +49,14 @@ func main() {
 
 // run is Tokenwire from its settings to its end, when ctx ends.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version") { // no setting: a variable for it would be in the way
+		info, ok := debug.ReadBuildInfo()
+		if !ok {
+			info = &debug.BuildInfo{}
+		}
+		fmt.Fprintln(stdout, about(info.Settings))
+		return nil
+	}
 	set, err := readSettings(args, getenv, stderr)
 	if err != nil {
 		return err
@@ -158,6 +167,20 @@ func shown(address net.Addr) string {
 		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
 	}
 	return address.String()
+}
+
+// about returns the version, and what the program was built with: the revision is known to builds in a clone.
+func about(settings []debug.BuildSetting) string {
+	var revision, changed string
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = ", revision " + s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = ", changed since"
+		}
+	}
+	return fmt.Sprintf("Tokenwire %s (%s%s%s)", version, runtime.Version(), revision, changed)
 }
 
 func greet(w io.Writer, address string, set *settings, first administrator) {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +134,29 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %+v", s)
 			}
 		})
+	}
+}
+
+// TestVersion: --version says what this is and starts nothing, whatever else is set.
+func TestVersion(t *testing.T) {
+	for _, flag := range []string{"--version", "-version"} {
+		var said, logged strings.Builder
+		if err := run(t.Context(), []string{flag}, env("TOKENWIRE_LISTEN", "bad"), &said, &logged); err != nil || logged.Len() > 0 {
+			t.Errorf("%s: %v %s", flag, err, &logged)
+		}
+		if want := "Tokenwire " + version + " (" + runtime.Version(); !strings.HasPrefix(said.String(), want) || strings.Count(said.String(), "\n") != 1 {
+			t.Errorf("%s says %q, want a line that begins with %q", flag, &said, want)
+		}
+	}
+	revision := debug.BuildSetting{Key: "vcs.revision", Value: "48e8e8f"}
+	for want, settings := range map[string][]debug.BuildSetting{
+		")":                                  {{Key: "GOOS", Value: "linux"}},
+		", revision 48e8e8f)":                {revision, {Key: "vcs.modified", Value: "false"}},
+		", revision 48e8e8f, changed since)": {{Key: "vcs.modified", Value: "true"}, revision},
+	} {
+		if got := about(settings); got != "Tokenwire "+version+" ("+runtime.Version()+want {
+			t.Errorf("of %v it says %q", settings, got)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type settings struct {
 const usage = `Tokenwire keeps users' API tokens: JSON-RPC 2.0 over a WebSocket, every change pushed.
 
 Usage: tokenwire [flags]
+       tokenwire --version
 
 Each flag has an environment variable, which counts where the flag is not given: --database is TOKENWIRE_DATABASE.
 
@@ -60,7 +61,7 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	flags.StringVar(&s.database, "database", "sqlite:tokenwire.db", "sqlite:<file>, or mysql://<user>@<host>:<port>[,<host>:<port>]/<name>[?tls=true]: `URL` of the database")
 	flags.StringVar(&origins, "origin", "", "`origins` allowed beside those of the listening address and localhost, with commas between them")
 	flags.StringVar(&proxies, "trusted-proxy", "", "`addresses` and ranges of proxies whose X-Forwarded-For says where a request comes from, with commas between them")
-	flags.StringVar(&s.bus.URL, "nats", "", "nats://[<user>@]<host>:<port> or tls://…: `URL` of the bus that tells other nodes of changes at once, several with commas between them")
+	flags.StringVar(&s.bus.URL, "nats", "", "nats://[<user>@]<host>:<port>, or tls://…: `URL` of the bus that tells other nodes of changes at once, several of one kind with commas between them")
 	flags.StringVar(&s.bus.Credentials, "nats-credentials", "", "`file` of a NATS user's JWT and seed")
 	flags.StringVar(&s.bus.Authority, "nats-ca", "", "`file` of the certificates that those of NATS are signed with (default the system's)")
 	flags.StringVar(&keyFile, "key-file", "", "`file` of the key, made at the first start (default <SQLite file>.key, or tokenwire.key)")

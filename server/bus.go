@@ -82,7 +82,11 @@ func OpenBus(c BusConfig) (*Bus, error) {
 		options = append(options, nats.UserCredentials(c.Credentials))
 	}
 	if c.Authority != "" {
-		options = append(options, nats.RootCAs(c.Authority))
+		authority := nats.RootCAs(c.Authority)
+		if err := authority(&nats.Options{}); err != nil { // asked here, as Connect does not say which option it is about
+			return nil, fmt.Errorf("--nats-ca: %w", err)
+		}
+		options = append(options, authority)
 	}
 	if b.conn, err = nats.Connect(addresses, options...); err != nil {
 		return nil, fmt.Errorf("--nats: %w", err)
@@ -92,14 +96,20 @@ func OpenBus(c BusConfig) (*Bus, error) {
 	return b, nil
 }
 
-// natsAddresses checks the addresses, and puts the password into those that name a user.
+// natsAddresses checks the addresses, and puts the password into them. All are with TLS or none: of a mix the client would speak
+// TLS with all, and never reach those that have none.
 func natsAddresses(c BusConfig) (string, error) {
 	var all []string
+	var scheme string
 	for address := range strings.SplitSeq(c.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(address))
 		if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
 			return "", errors.New("--nats is nats://<user>@<host>:<port>, or tls://…; several with commas between them; the password goes into TOKENWIRE_NATS_PASSWORD")
 		}
+		if scheme != "" && u.Scheme != scheme {
+			return "", errors.New("--nats is either nats:// for all servers or tls:// for all, not both")
+		}
+		scheme = u.Scheme
 		if !c.Password.IsZero() {
 			u.User = url.UserPassword(u.User.Username(), c.Password.Reveal())
 		}

@@ -7,8 +7,10 @@
 //	go run ./docs/cluster -database galera         # three nodes on three hosts of a Galera cluster
 //	go run ./docs/cluster -nodes 5 -nginx          # five, behind nginx as docs/compose/nginx.conf has it
 //
-// It needs Debian's mariadb-server, nats-server, for galera also galera-4 and rsync, and for -nginx nginx-light. Ctrl-C ends
-// all. It is not for real use: the database has no password. docker-compose.yml is.
+// It shows how each part is killed, and starts it again when that is typed: "start node 2". Ctrl-C ends all.
+//
+// It needs Debian's mariadb-server, nats-server, for galera also galera-4 and rsync, and for -nginx nginx-light. It is not for
+// real use: the database has no password. docker-compose.yml is.
 package main
 
 import (
@@ -25,7 +27,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 )
 
 // maxNodes is how many a machine of a few cores can show something with.
@@ -55,14 +56,15 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o, os.Stdout); err != nil {
+	signal.Ignore(syscall.SIGTTIN) // in the background nothing can be typed, which must not stop it
+	if err := run(ctx, o, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
 	}
 }
 
-// run starts all, says where it is, and ends all when ctx ends.
-func run(ctx context.Context, o options, out io.Writer) (err error) {
+// run starts all, says where it is, does what is typed, and ends all when ctx ends.
+func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error) {
 	runtime.LockOSThread() // the programs die with the thread that starts them
 	defer runtime.UnlockOSThread()
 	dir, err := os.MkdirTemp("", "tokenwire-cluster-")
@@ -81,8 +83,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	c.greet(o)
-	c.watch()
-	<-ctx.Done()
+	for _, p := range c.programs {
+		c.watch(p)
+	}
+	c.obey(in)
 	fmt.Fprintln(out, "\nEnding all.")
 	return nil
 }
@@ -125,11 +129,10 @@ func (c *cluster) start(o options) error {
 // greet says what there is, and what to do with it.
 func (c *cluster) greet(o options) {
 	fmt.Fprintf(c.out, "\n%d nodes are one Tokenwire. Sign in as admin, password %s\n\n", o.nodes, c.password)
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	for _, p := range c.programs {
-		fmt.Fprintf(w, "  %s\t%s\tpid %d\n", p.name, p.url, p.cmd.Process.Pid)
+	c.list(c.programs...)
+	if o.database == "galera" {
+		fmt.Fprintln(c.out, "\nEach node works with one host of its database, any at first, and with another when that fails. Two of the three must run.")
 	}
-	w.Flush()
 	first, second := c.nodes()[0].url, c.nodes()[o.nodes-1].url
 	fmt.Fprintf(c.out, `
 See a change go from one node to another: open %[1]s, sign in, and open %[2]s in a second
@@ -139,7 +142,12 @@ window (a browser's cookie is good at both). Make a token in one window, and swi
   curl -s -H "Authorization: Bearer $SESSION" -d '["from the first"]' %[1]s/api/v1/api-tokens/create
   curl -s -H "Authorization: Bearer $SESSION" -d '[]' %[2]s/api/v1/api-tokens/read
 
-See one fail: kill -9 (a crash), kill -STOP and -CONT (a pause) a pid of the list. Logs are in %[4]s
+See a part fail: with the kill of its line, in another terminal (kill -STOP and -CONT: a pause), or type here, and start it again:
+
+  kill node 1
+  start node 1
+
+Logs are in %[4]s
 Ctrl-C ends all.
 `, first, second, c.password, c.dir)
 }

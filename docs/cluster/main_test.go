@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -41,21 +42,71 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
+// running is the program while it runs.
+type running struct {
+	*screen
+	ended <-chan error
+	keys  io.Writer
+}
+
+// begin starts the program on ports of its own. It ends with the test, or when ctx does.
+func begin(t *testing.T, ctx context.Context, o options) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	in, keys := io.Pipe()
+	ended, over := make(chan error, 1), make(chan struct{})
+	r := &running{screen: &screen{}, ended: ended, keys: keys}
+	t.Cleanup(func() { // also where the test fails nothing is left
+		cancel()
+		<-over
+		keys.Close()
+	})
+	o.ports = rand.IntN(maxPorts)
+	go func() {
+		defer close(over)
+		ended <- run(ctx, o, in, r.screen)
+	}()
+	return r
+}
+
 // find waits until the program has printed something.
-func (s *screen) find(t *testing.T, ended <-chan error, pattern string) []string {
+func (r *running) find(t *testing.T, pattern string) []string {
 	t.Helper()
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(lookEvery) {
-		if found := regexp.MustCompile(pattern).FindStringSubmatch(s.String()); found != nil {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(r.String()); found != nil {
 			return found
 		}
 		select {
-		case err := <-ended:
-			t.Fatalf("it ended: %v\n%s", err, s)
+		case err := <-r.ended:
+			t.Fatalf("it ended: %v\n%s", err, r)
 		default:
 		}
 	}
-	t.Fatalf("no %s in\n%s", pattern, s)
+	t.Fatalf("no %s in\n%s", pattern, r)
 	return nil
+}
+
+// url returns where a part is.
+func (r *running) url(t *testing.T, part string) string {
+	t.Helper()
+	return r.find(t, part+` +(http://\S+)`)[1]
+}
+
+// restart kills a part, as it says or with the command that it shows, and starts it again.
+func (r *running) restart(t *testing.T, part string, typed bool) {
+	t.Helper()
+	shown := r.find(t, part+` +(\S+) +pid (\d+) +(kill -9 (\d+)) +start `+part)
+	if typed {
+		fmt.Fprintln(r.keys, "kill", part)
+	} else if output, err := exec.Command("sh", "-c", shown[3]).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", shown[3], err, output)
+	}
+	r.find(t, part+" has ended: signal: killed")
+	fmt.Fprintln(r.keys, "start", part)
+	again := r.find(t, `(?s)`+part+` has ended.* `+part+` +(\S+) +pid (\d+)`)
+	if again[1] != shown[1] || again[2] == shown[2] {
+		t.Errorf("%s was at %s with pid %s, and is at %s with %s", part, shown[1], shown[2], again[1], again[2])
+	}
 }
 
 // require ends the test for the want of a program.
@@ -76,20 +127,11 @@ func require(t *testing.T, commands ...string) {
 func TestCluster(t *testing.T) {
 	require(t, "mariadb-install-db", "nats-server", "nginx")
 	ctx, cancel := context.WithTimeout(t.Context(), within)
-	var out screen
-	ended, over := make(chan error, 1), make(chan struct{})
-	t.Cleanup(func() { // also where the test fails nothing is left
-		cancel()
-		<-over
-	})
-	go func() {
-		defer close(over)
-		ended <- run(ctx, options{database: "mariadb", nodes: 2, nginx: true, ports: rand.IntN(maxPorts)}, &out)
-	}()
-	dir := out.find(t, ended, `Logs are in (\S+)`)[1]
-	password := out.find(t, ended, `password (\S+)`)[1]
-	url := func(name string) string { return out.find(t, ended, name+` +(http://\S+)`)[1] }
-	nodes, nginx := []string{url("node 1"), url("node 2")}, url("nginx")
+	defer cancel()
+	r := begin(t, ctx, options{database: "mariadb", nodes: 2, nginx: true})
+	dir := r.find(t, `Logs are in (\S+)`)[1]
+	password := r.find(t, `password (\S+)`)[1]
+	nodes, nginx := []string{r.url(t, "node 1"), r.url(t, "node 2")}, r.url(t, "nginx")
 
 	var signedIn struct{ Session string }
 	post(t, nodes[0], "", "/v1/session/sign-in", &signedIn, "admin", password)
@@ -120,12 +162,59 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	guards(t, nodes[1], nginx, session, token.ID, token.Token)
+	fails(t, r, nodes[1], session)
 	cancel()
-	if err := <-ended; err != nil {
+	if err := <-r.ended; err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Error("it left its folder:", err)
+	}
+}
+
+// fails: each part is killed and started again, and then a node serves as before. What is typed wrong is said.
+func fails(t *testing.T, r *running, node, session string) {
+	t.Helper()
+	fmt.Fprintln(r.keys, "start node 1")
+	r.find(t, "node 1 runs already")
+	fmt.Fprintln(r.keys, "start node 3")
+	r.find(t, "type kill or start")
+	for i, part := range []string{"node 2", "nats", "mariadb", "nginx"} {
+		r.restart(t, part, i%2 == 1)
+		serves(t, node, session)
+	}
+}
+
+// serves waits until a node does.
+func serves(t *testing.T, node, session string) {
+	t.Helper()
+	for deadline := time.Now().Add(readyWithin); isOK(node+"/readyz") != nil; time.Sleep(lookEvery) {
+		if time.Now().After(deadline) {
+			t.Fatal(node, "is not ready")
+		}
+	}
+	post(t, node, session, "/v1/api-tokens/read", nil)
+}
+
+// TestGalera: each node is given all hosts, and serves when any one of them is gone, and when it is back.
+func TestGalera(t *testing.T) {
+	require(t, "mariadb-install-db", "nats-server", "rsync")
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	r := begin(t, ctx, options{database: "galera", nodes: 2})
+	password := r.find(t, `password (\S+)`)[1]
+	r.find(t, "Two of the three must run")
+	hosts := r.find(t, `galera 1 +(\S+) [^$]*galera 2 +(\S+) [^$]*galera 3 +(\S+)`)[1:]
+	for _, node := range []string{"node 1", "node 2"} {
+		r.find(t, node+" .* database "+strings.Join(hosts, ",")+"\n")
+	}
+	var signedIn struct{ Session string }
+	post(t, r.url(t, "node 1"), "", "/v1/session/sign-in", &signedIn, "admin", password)
+	r.restart(t, "galera 1", true) // which has made the cluster, and must join it this time
+	serves(t, r.url(t, "node 2"), signedIn.Session)
+	cancel()
+	if err := <-r.ended; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -151,7 +240,7 @@ func guards(t *testing.T, node, nginx, session, tokenID, token string) {
 // post calls a method, which must succeed.
 func post(t *testing.T, url, bearer, method string, result any, params ...any) {
 	t.Helper()
-	body, _ := json.Marshal(params)
+	body, _ := json.Marshal(append([]any{}, params...)) // an array also without any
 	status, answer := ask(t, "POST", url+"/api"+method, bearer, bytes.NewReader(body))
 	if status != 200 {
 		t.Fatalf("%s: %d %s", method, status, answer)

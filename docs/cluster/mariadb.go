@@ -6,14 +6,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // the driver
+	"github.com/go-sql-driver/mysql"
 )
 
 const (
@@ -37,7 +40,8 @@ func (c *cluster) startMariaDB() error {
 		return err
 	}
 	port := c.freePort(firstDatabasePort)
-	if err := c.startHost("mariadb", dir, owner, port, answers); err != nil {
+	p := &program{name: "mariadb", url: address(port), ready: func() error { return answers(port) }}
+	if err := c.startHost(p, dir, owner, port); err != nil {
 		return err
 	}
 	return c.createDatabase(port)
@@ -58,37 +62,37 @@ func (c *cluster) startGalera() error {
 	if os.Geteuid() == 0 {
 		owner = galeraUser // rsync, by which hosts copy, does not serve root
 	}
-	join := ""
-	for i := range galeraHosts {
-		name := fmt.Sprint("galera ", i+1)
+	var groups []string // the addresses at which the hosts speak with each other
+	for range galeraHosts {
+		groups = append(groups, address(c.freePort(firstGroupPort)))
+	}
+	for i, group := range groups {
 		dir, err := c.install(fmt.Sprint("galera-", i+1), owner)
 		if err != nil {
 			return err
 		}
 		port := c.freePort(firstDatabasePort)
-		group := address(c.freePort(firstGroupPort))
 		ist, sst := c.freePort(firstGroupPort), c.freePort(firstGroupPort)
 		options := []string{
 			"--wsrep-on=ON", "--wsrep-provider=" + provider, "--wsrep-cluster-name=tokenwire " + filepath.Base(c.dir)[len("tokenwire-cluster-"):],
-			"--wsrep-cluster-address=gcomm://" + join, "--wsrep-node-address=" + group,
+			"--wsrep-cluster-address=gcomm://" + strings.Join(slices.Delete(slices.Clone(groups), i, i+1), ","), "--wsrep-node-address=" + group,
 			"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address=" + address(sst),
 			"--wsrep-provider-options=gcache.size=16M;gmcast.listen_addr=tcp://" + group + ";ist.recv_addr=" + address(ist),
 			"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-sync-wait=1",
 		}
+		p := &program{name: fmt.Sprint("galera ", i+1), url: address(port), ready: func() error { return synced(port) }}
+		p.free = func() error { return c.missed(p) }
 		if i == 0 {
-			options = append(options, "--wsrep-new-cluster")
-			join = group
+			p.once = []string{"--wsrep-new-cluster"}
 		}
-		if err := c.startHost(name, dir, owner, port, synced, options...); err != nil {
+		if err := c.startHost(p, dir, owner, port, options...); err != nil {
 			return err
 		}
 		if i == 0 {
 			if err := c.createDatabase(port); err != nil {
 				return err
 			}
-			continue
 		}
-		c.databases = append(c.databases, "mysql://root@"+address(port)+"/"+database)
 	}
 	return nil
 }
@@ -136,15 +140,14 @@ func hostOptions(dir, owner string) []string {
 }
 
 // startHost starts a server.
-func (c *cluster) startHost(name, dir, owner string, port int, ready func(port int) error, more ...string) error {
+func (c *cluster) startHost(p *program, dir, owner string, port int, more ...string) error {
+	c.hosts = append(c.hosts, p.url)
 	options := append(hostOptions(dir, owner), "--bind-address=127.0.0.1", "--port="+strconv.Itoa(port), "--socket=socket", "--character-set-server=utf8mb4",
 		"--max-connections=500", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M", "--performance-schema=OFF")
-	p := &program{name: name, url: address(port)}
-	return c.launch(p, nil, func() error { return ready(port) }, "mariadbd", append(options, more...)...)
+	return c.launch(p, "mariadbd", append(options, more...)...)
 }
 
 func (c *cluster) createDatabase(port int) error {
-	c.databases = append(c.databases, "mysql://root@"+address(port)+"/"+database)
 	db, err := connect(port)
 	if err != nil {
 		return err
@@ -154,15 +157,21 @@ func (c *cluster) createDatabase(port int) error {
 	return err
 }
 
+// connect returns a pool that logs nothing: a server that starts may end a connection, and is asked again.
 func connect(port int) (*sql.DB, error) {
-	return sql.Open("mysql", fmt.Sprintf("root@tcp(%s)/?timeout=%v&readTimeout=%[2]v", address(port), askWithin))
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr = "root", "tcp", address(port)
+	config.Timeout, config.ReadTimeout = askWithin, askWithin
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // answers returns nil once a server does.
 func answers(port int) error {
-	if err := listens(port); err != nil { // the driver would log each attempt
-		return err
-	}
 	db, err := connect(port)
 	if err != nil {
 		return err
@@ -173,20 +182,39 @@ func answers(port int) error {
 
 // synced returns nil once a host of Galera is part of the cluster and up to date.
 func synced(port int) error {
-	if err := listens(port); err != nil {
-		return err
-	}
-	db, err := connect(port)
+	state, err := status(port, "wsrep_local_state_comment")
 	if err != nil {
-		return err
-	}
-	defer db.Close()
-	var name, state string
-	if err := db.QueryRow("SHOW STATUS LIKE 'wsrep_local_state_comment'").Scan(&name, &state); err != nil {
 		return err
 	}
 	if state != "Synced" {
 		return errors.New("it is " + state)
 	}
 	return nil
+}
+
+// missed returns nil once the other hosts know that one is gone: one that comes back before that keeps all from agreeing on who is
+// there for long. Hosts that do not answer are not asked.
+func (c *cluster) missed(gone *program) error {
+	for _, host := range c.hosts {
+		_, text, _ := net.SplitHostPort(host)
+		port, err := strconv.Atoi(text)
+		if host == gone.url || err != nil {
+			continue
+		}
+		if size, err := status(port, "wsrep_cluster_size"); err == nil && size == strconv.Itoa(galeraHosts) {
+			return errors.New("the others take it for running")
+		}
+	}
+	return nil
+}
+
+// status returns what a host says of itself.
+func status(port int, name string) (value string, err error) {
+	db, err := connect(port)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	err = db.QueryRow("SHOW STATUS LIKE '"+name+"'").Scan(&name, &value)
+	return value, err
 }

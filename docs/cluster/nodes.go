@@ -16,22 +16,23 @@ import (
 // startNATS starts the bus.
 func (c *cluster) startNATS() error {
 	port := c.freePort(firstBusPort)
-	p := &program{name: "nats", url: "nats://" + address(port)}
+	p := &program{name: "nats", url: "nats://" + address(port), ready: func() error { return listens(port) }}
 	c.bus = p.url
-	return c.launch(p, nil, func() error { return listens(port) }, "nats-server", "--addr", "127.0.0.1", "--port", fmt.Sprint(port))
+	return c.launch(p, "nats-server", "--addr", "127.0.0.1", "--port", fmt.Sprint(port))
 }
 
-// startNode starts a node, on one host of the database after the other, behind a port of nginx or 0 for none.
+// startNode starts a node on all hosts of the database, behind a port of nginx or 0 for none.
 func (c *cluster) startNode(behind int) error {
 	n := len(c.nodes())
 	port := c.freePort(firstNodePort)
-	p := &program{name: fmt.Sprint("node ", n+1), url: "http://" + address(port)}
-	args := []string{"--listen", address(port), "--database", c.databases[n%len(c.databases)], "--nats", c.bus, "--key-file", filepath.Join(c.dir, "key")}
+	p := &program{name: fmt.Sprint("node ", n+1), url: "http://" + address(port), database: strings.Join(c.hosts, ",")}
+	args := []string{"--listen", address(port), "--database", "mysql://root@" + p.database + "/" + database, "--nats", c.bus, "--key-file", filepath.Join(c.dir, "key")}
 	if behind != 0 {
 		args = append(args, "--trusted-proxy", "127.0.0.1", "--origin", "http://"+address(behind))
 	}
-	ready := func() error { return isOK(p.url + "/readyz") }
-	return c.launch(p, []string{"TOKENWIRE_ADMIN_PASSWORD=" + c.password}, ready, filepath.Join(c.dir, "tokenwire"), args...)
+	p.ready = func() error { return isOK(p.url + "/readyz") }
+	p.environment = []string{"TOKENWIRE_ADMIN_PASSWORD=" + c.password}
+	return c.launch(p, filepath.Join(c.dir, "tokenwire"), args...)
 }
 
 func isOK(url string) error {
@@ -71,5 +72,6 @@ func (c *cluster) startNginx(port int) error {
 		return err
 	}
 	p := &program{name: "nginx", url: "http://" + address(port)}
-	return c.launch(p, nil, func() error { return isOK(p.url + "/readyz") }, "nginx", "-c", file, "-g", "daemon off; master_process off;", "-e", "stderr")
+	p.ready = func() error { return isOK(p.url + "/readyz") }
+	return c.launch(p, "nginx", "-c", file, "-g", "daemon off; master_process off;", "-e", "stderr")
 }

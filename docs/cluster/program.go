@@ -41,69 +41,97 @@ const (
 
 // cluster is all programs, in the order in which they were started.
 type cluster struct {
-	ctx       context.Context
-	dir       string
-	out       io.Writer
-	password  string       // of the administrator
-	ports     int          // that all ports are higher by
-	given     map[int]bool // ports that were given out
-	databases []string
-	bus       string
-	programs  []*program
-	stopping  atomic.Bool
+	ctx      context.Context
+	dir      string
+	out      io.Writer
+	password string       // of the administrator
+	ports    int          // that all ports are higher by
+	given    map[int]bool // ports that were given out
+	hosts    []string     // of the database
+	bus      string
+	programs []*program
+	stopping atomic.Bool
 }
 
-// program is one that runs.
+// program is a part of the cluster, which may be killed and started again.
 type program struct {
-	name, url string
-	cmd       *exec.Cmd
-	log       string
-	exited    chan struct{}
+	name, url   string
+	database    string   // a node's: the hosts that it may work with
+	environment []string // beside that of this program
+	args        []string // with the path before them
+	once        []string // arguments of the first start alone
+	ready       func() error
+	free        func() error // whether it may be started again, or nil for at once
+	log         string
+	cmd         *exec.Cmd
+	exited      chan struct{}
 }
 
-// launch starts a program, whose output goes into a file, and waits until it is ready.
-func (c *cluster) launch(p *program, environment []string, ready func() error, command string, args ...string) error {
+// launch adds a program, starts it for the first time, and waits until it is ready.
+func (c *cluster) launch(p *program, command string, args ...string) error {
 	path, err := find(command)
 	if err != nil {
 		return err
 	}
+	p.args = append([]string{path}, args...)
 	p.log = filepath.Join(c.dir, strings.ReplaceAll(p.name, " ", "-")+".log")
-	output, err := os.Create(p.log)
+	return c.boot(p)
+}
+
+// boot starts a program, whose output goes into a file, and waits until it is ready. It must always be called from the same thread,
+// with which the program would die.
+func (c *cluster) boot(p *program) error {
+	output, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer output.Close() // the program has its own
-	p.cmd, p.exited = exec.Command(path, args...), make(chan struct{})
-	p.cmd.Stdout, p.cmd.Stderr = output, output
-	p.cmd.Env = append(os.Environ(), environment...)
-	p.cmd.WaitDelay = waitDelay
+	cmd := exec.Command(p.args[0], p.args[1:]...)
+	if p.cmd == nil {
+		cmd.Args = append(cmd.Args, p.once...)
+	}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Env = append(os.Environ(), p.environment...)
+	cmd.WaitDelay = waitDelay
 	// A group of its own: Ctrl-C is for this program, which ends the others in order.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := cmd.Start(); err != nil {
 		return err
 	}
+	if p.cmd == nil {
+		c.programs = append(c.programs, p)
+	}
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
 	go func() {
-		p.cmd.Wait()
-		close(p.exited)
+		cmd.Wait()
+		close(exited)
 	}()
-	c.programs = append(c.programs, p)
 	fmt.Fprintf(c.out, "Starting %s …\n", p.name)
-	return c.await(p, ready)
+	return c.await(p)
 }
 
 // await waits until a program is ready.
-func (c *cluster) await(p *program, ready func() error) error {
+func (c *cluster) await(p *program) error {
+	if err := c.poll(p.ready, p.exited); err != nil {
+		return p.explain(err)
+	}
+	return nil
+}
+
+// poll asks until there is no error, or a program has ended.
+func (c *cluster) poll(ask func() error, ended <-chan struct{}) error {
 	for deadline := time.Now().Add(readyWithin); ; {
-		err := ready()
+		err := ask()
 		if err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return p.explain(fmt.Errorf("not ready after %v: %w", readyWithin, err))
+			return fmt.Errorf("not ready after %v: %w", readyWithin, err)
 		}
 		select {
-		case <-p.exited:
-			return p.explain(errors.New("it has ended"))
+		case <-ended:
+			return errors.New("it has ended")
 		case <-c.ctx.Done():
 			return c.ctx.Err()
 		case <-time.After(lookEvery):
@@ -118,15 +146,14 @@ func (p *program) explain(err error) error {
 }
 
 // watch says when a program ends that should not.
-func (c *cluster) watch() {
-	for _, p := range c.programs {
-		go func() {
-			<-p.exited
-			if !c.stopping.Load() {
-				fmt.Fprintf(c.out, "%s has ended: %v\n", p.name, p.cmd.ProcessState)
-			}
-		}()
-	}
+func (c *cluster) watch(p *program) {
+	cmd, exited := p.cmd, p.exited // of this start, as there may be another
+	go func() {
+		<-exited
+		if !c.stopping.Load() {
+			fmt.Fprintf(c.out, "%s has ended: %v\n", p.name, cmd.ProcessState)
+		}
+	}()
 }
 
 // stop ends all, the last that was started first.
