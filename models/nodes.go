@@ -1,7 +1,9 @@
 package models
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -89,6 +91,27 @@ func (s *Store) ExtendNodeLease(ctx context.Context, id string, lease time.Durat
 		return err
 	})
 	return there, err
+}
+
+// Unsaid returns, of what a node would acknowledge, what the database does not say already, or not for long any more.
+func (s *Store) Unsaid(ctx context.Context, nodeID string, all []Acknowledgement) ([]Acknowledgement, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	userIDs := make([]string, len(all))
+	for i, a := range all {
+		userIDs[i] = a.UserID
+	}
+	var rows []Acknowledgement
+	err := s.follow.WithContext(ctx).Where("node_id = ? AND user_id IN ? AND time > ?", nodeID, userIDs, s.now()-acknowledgementsKept/2).Find(&rows).Error
+	said := make(map[string]Acknowledgement, len(rows))
+	for _, a := range rows {
+		said[a.UserID] = a
+	}
+	return slices.DeleteFunc(all, func(a Acknowledgement) bool {
+		is, found := said[a.UserID]
+		return found && is.Position == a.Position && is.Settled == a.Settled && bytes.Equal(is.Counts, a.Counts)
+	}), err
 }
 
 // Acknowledge writes what a node acknowledges.

@@ -155,6 +155,49 @@ func TestLaterAcknowledgementStays(t *testing.T) {
 	})
 }
 
+// What the database says already is told apart from what it does not: of another position, state or node, and of what is about to
+// be deleted.
+func TestUnsaid(t *testing.T) {
+	modelstest.Each(t, func(t *testing.T, url string) {
+		now := time.Now()
+		s, err := Open(t.Context(), url, Options{Key: KeySource{File: t.TempDir() + "/key"}, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		all := func(node string) []Acknowledgement {
+			return []Acknowledgement{{UserID: "ada", NodeID: node, Seq: 7, Position: 3, Settled: true}, {UserID: "bea", NodeID: node, Seq: 8, Position: 4, Settled: true, Counts: []byte("[1]")}}
+		}
+		unsaid := func(node string, want ...string) {
+			t.Helper()
+			left, err := s.Unsaid(t.Context(), node, all(node))
+			got := []string{}
+			for _, a := range left {
+				got = append(got, a.UserID)
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("not said: %v, %v, want %v", got, err, want)
+			}
+		}
+		if err := s.Acknowledge(t.Context(), all("a")); err != nil {
+			t.Fatal(err)
+		}
+		unsaid("a")
+		unsaid("b", "ada", "bea")
+		for _, other := range []string{"position = 2", "position = 4", "settled = 0", "counts = X'78'"} {
+			if err := s.write.Exec("UPDATE acknowledgements SET " + other + " WHERE user_id = 'ada'").Error; err != nil {
+				t.Fatal(err)
+			}
+			unsaid("a", "ada")
+			if err := s.write.Exec("UPDATE acknowledgements SET position = 3, settled = 1, counts = X'' WHERE user_id = 'ada'").Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(time.Duration(acknowledgementsKept/2+1) * time.Millisecond)
+		unsaid("a", "ada", "bea")
+	})
+}
+
 // What was said is kept for as long as somebody may wait for it, or it is not settled. A node that was removed, and went on, says
 // what nobody waits for.
 func TestPruneAcknowledgements(t *testing.T) {

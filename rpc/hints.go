@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tokenwire/tokenwire/models"
 )
@@ -28,20 +29,28 @@ type Bus interface {
 	Subscribe(func(kind HintKind, userID string, position int64))
 }
 
-// maxHinted is how many users' hints wait to be looked into. More than that many are found by the next sweep.
-const maxHinted = 10_000
+// Bounds of hints.
+const (
+	maxHinted = 10_000               // users whose hints wait to be looked into: more than that many are found by the next sweep
+	hintRest  = 5 * time.Millisecond // after a look that brought nothing: hints may be made up, and a look takes the database a tenth of that
+)
 
-// hints are those that this node has got and not looked into.
+// hints are those that this node has got and not looked into. However many come of a user, one look at a time is made for all of
+// them, by which those that come meanwhile are merged into one.
 type hints struct {
 	mu      sync.Mutex
 	users   map[string]bool // of users: whether an acknowledgement is wanted
+	resting map[string]bool // users whose hints wait, as the last look at them brought nothing
+	later   map[string]bool // the hints of those, as in users
 	delayed map[string]bool // users of whom one is wanted when all is settled
 	wake    chan struct{}
 	waiters map[string][]chan struct{} // of calls that wait for other nodes, by user
+	said    map[string]int64           // up to where of users was last acknowledged, by the one goroutine that looks into hints
 }
 
 func (n *hints) init() {
-	n.users, n.delayed, n.waiters, n.wake = map[string]bool{}, map[string]bool{}, map[string][]chan struct{}{}, make(chan struct{}, 1)
+	n.users, n.resting, n.later, n.delayed = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	n.waiters, n.said, n.wake = map[string][]chan struct{}{}, map[string]int64{}, make(chan struct{}, 1)
 }
 
 // publishHint tells the other nodes, if there is a bus.
@@ -81,12 +90,54 @@ func (h *hub) hinted(kind HintKind, userID string, position int64) {
 func (n *hints) add(userID string, wanted bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if before, is := n.users[userID]; is || len(n.users) < maxHinted {
-		n.users[userID] = before || wanted
+	of := n.users
+	if n.resting[userID] {
+		of = n.later
+	}
+	if before, is := of[userID]; is || len(n.users)+len(n.later) < maxHinted {
+		of[userID] = before || wanted
+	}
+	n.awake()
+}
+
+// awake has hints looked into. It is called with mu held.
+func (n *hints) awake() {
+	if len(n.users) == 0 {
+		return
 	}
 	select {
 	case n.wake <- struct{}{}:
 	default:
+	}
+}
+
+// rest has the hints of users wait for a moment, those that have come since they were taken too.
+func (n *hints) rest(userIDs []string) {
+	if len(userIDs) == 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, userID := range userIDs {
+		n.resting[userID] = true
+		move(n.users, n.later, userID)
+	}
+	time.AfterFunc(hintRest, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, userID := range userIDs {
+			delete(n.resting, userID)
+			move(n.later, n.users, userID)
+		}
+		n.awake()
+	})
+}
+
+// move moves a user's hint, if there is one.
+func move(from, to map[string]bool, userID string) {
+	if wanted, is := from[userID]; is {
+		delete(from, userID)
+		to[userID] = wanted
 	}
 }
 
@@ -147,50 +198,115 @@ func (h *hub) followHints(ctx context.Context) {
 			return
 		}
 		for taken := h.hints.take(); len(taken) > 0 && ctx.Err() == nil; taken = h.hints.take() {
-			h.lookInto(ctx, taken)
+			h.hints.rest(h.lookInto(ctx, taken))
 		}
 	}
 }
 
-// lookInto reads what is new of users, and says of those of whom it is wanted that this node has acted on it. Where the feeds
-// stand is read first: of a user who is nobody's here after that, nothing older will be kept.
-func (h *hub) lookInto(ctx context.Context, users map[string]bool) {
+// lookInto reads what is new of users, and says of those of whom it is wanted that this node has acted on it. It returns those of
+// whom there was nothing new, and nothing to say that the database does not say. Where the feeds stand is read first: of a user who
+// is nobody's here after that, nothing older will be kept.
+func (h *hub) lookInto(ctx context.Context, users map[string]bool) (inVain []string) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
+	before := h.lastOf(users)
 	positions, ok := h.catchUpAll(ctx, slices.Collect(maps.Keys(users)))
 	if !ok {
-		return // who waits asks in the database
+		return nil // who waits asks in the database
 	}
+	said := h.say(ctx, users, positions)
+	for userID := range users {
+		last, here := before[userID]
+		if !said[userID] && (!here || positions[userID].Number <= last) {
+			inVain = append(inVain, userID)
+		}
+	}
+	return inVain
+}
+
+// lastOf returns how far the feeds of users have come, of those that are here.
+func (h *hub) lastOf(users map[string]bool) map[string]int64 {
+	last := make(map[string]int64, len(users))
+	for userID := range users {
+		if f := h.find(userID); f != nil {
+			f.mu.Lock()
+			last[userID] = f.last
+			f.mu.Unlock()
+		}
+	}
+	return last
+}
+
+// say acknowledges, of users of whom that is wanted, that this node has acted on what it read up to some positions. It returns of
+// whom it did. What the database says already is not written again: hints may be many, or made up, and to write is dear. Where that
+// may be so it is read there: rows are deleted, and are others after a restore. What the sweeps owe an end of is written in any case:
+// one of them may be about to write what was before.
+func (h *hub) say(ctx context.Context, users map[string]bool, positions map[string]models.Position) (said map[string]bool) {
 	nodeID := h.nodeID()
-	var all []models.Acknowledgement
+	var all, again []models.Acknowledgement
 	settled := map[*feed]int64{}
 	for userID, position := range positions {
 		if !users[userID] {
 			continue
 		}
-		f := h.find(userID)
-		if f == nil {
-			all = append(all, models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position.Number, Settled: true})
-			continue
+		var a models.Acknowledgement
+		owed := false
+		if f := h.find(userID); f == nil {
+			a = models.Acknowledgement{UserID: userID, NodeID: nodeID, Seq: h.node.seq.Add(1), Position: position.Number, Settled: true}
+		} else {
+			f.mu.Lock()
+			lost := f.lost || f.last < position.Number
+			a, owed = h.acknowledgement(f, nodeID), h.owes(f)
+			f.mu.Unlock()
+			switch {
+			case lost: // the sweep sees to it
+				continue
+			case !a.Settled:
+				h.delay(ctx, f)
+				continue
+			case owed:
+				settled[f] = a.Position
+			}
 		}
-		f.mu.Lock()
-		a, lost := h.acknowledgement(f, nodeID), f.lost || f.last < position.Number
-		f.mu.Unlock()
-		switch {
-		case lost: // the sweep sees to it
-		case a.Settled:
-			all, settled[f] = append(all, a), a.Position
-		default:
-			h.delay(ctx, f)
+		if owed || h.hints.said[userID] != a.Position {
+			all = append(all, a)
+		} else {
+			again = append(again, a)
 		}
 	}
-	if len(all) == 0 || h.store.Acknowledge(ctx, all) != nil {
-		return
+	again, err := h.store.Unsaid(ctx, nodeID, again)
+	if all = append(all, again...); err != nil || len(all) == 0 || h.store.Acknowledge(ctx, all) != nil {
+		return nil
+	}
+	said = make(map[string]bool, len(all))
+	for _, a := range all {
+		said[a.UserID] = true
 	}
 	h.forget(settled)
+	h.hints.spoken(all)
 	for _, a := range all {
 		h.publishHint(HintSettled, a.UserID, a.Position)
 	}
+	return said
+}
+
+// spoken notes what was acknowledged, so that it is asked for before it is written again. More than a bound are let go of: what is
+// not known here is written.
+func (n *hints) spoken(all []models.Acknowledgement) {
+	if len(n.said)+len(all) > maxHinted {
+		clear(n.said)
+	}
+	for _, a := range all {
+		n.said[a.UserID] = a.Position
+	}
+}
+
+// owes reports whether the sweeps have to say of a feed that it is settled. It is called with feed.mu held.
+func (h *hub) owes(f *feed) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, is := h.unsettled[f]
+	return is
 }
 
 // delay looks into a feed again when nobody is waited for any more.

@@ -43,6 +43,7 @@ type hub struct {
 	node         node
 	bus          Bus // nil for none
 	hints        hints
+	wants        wants
 	lookout      lookout
 	unsettled    map[*feed]bool // whose revocations other nodes may have to be told of: whether they were; guarded by mu
 	uses         uses

@@ -172,21 +172,6 @@ func (h *hub) awaitOthers(ctx context.Context, userID string, position int64, be
 	return elsewhere{err: err}
 }
 
-// want asks all other nodes, and returns them as they are after that.
-func (h *hub) want(ctx context.Context) ([]models.Node, error) {
-	if err := h.store.WantNodes(ctx, h.nodeID()); err != nil {
-		return nil, err
-	}
-	at := time.Now()
-	nodes, _, err := h.store.Settlement(ctx, "")
-	if err == nil {
-		h.node.mu.Lock()
-		defer h.node.mu.Unlock()
-		h.node.asked(nodes, at)
-	}
-	return nodes, err
-}
-
 // ask notes what the nodes must answer.
 func (w *settling) ask(nodes []models.Node) {
 	for _, n := range nodes {
