@@ -14,6 +14,24 @@ func (l *lab) wantedOf(node *lab) int64 {
 	return l.row("SELECT wanted FROM nodes WHERE id = ?", node.s.hub.nodeID())
 }
 
+// answered is what became of a question: how often a node was asked after it, or why that is not known.
+type answered struct {
+	wanted int64
+	err    error
+}
+
+// asks asks all other nodes, and returns what became of one of them.
+func (l *lab) asks(ctx context.Context, node *lab) (got answered) {
+	others, err := l.s.hub.want(ctx)
+	for _, n := range others {
+		if n.ID == node.s.hub.nodeID() {
+			got.wanted = n.Wanted
+		}
+	}
+	got.err = err
+	return got
+}
+
 // TestQuestionBegun: a question that is being written is shared with nobody any more.
 func TestQuestionBegun(t *testing.T) {
 	h := &hub{}
@@ -36,24 +54,8 @@ func TestQuestionsAreShared(t *testing.T) {
 		h := a.s.hub
 		b.stops()
 		before := a.wantedOf(b)
-		type answer struct {
-			wanted int64
-			err    error
-		}
-		answers := make(chan answer, 100)
-		ask := func(ctx context.Context) {
-			go func() {
-				others, err := h.want(ctx)
-				var got answer
-				for _, n := range others {
-					if n.ID == b.s.hub.nodeID() {
-						got.wanted = n.Wanted
-					}
-				}
-				got.err = err
-				answers <- got
-			}()
-		}
+		answers := make(chan answered, 100)
+		ask := func(ctx context.Context) { go func() { answers <- a.asks(ctx, b) }() }
 		want := func(wanted int64) {
 			t.Helper()
 			if got := <-answers; got.err != nil || got.wanted != before+wanted {
