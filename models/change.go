@@ -33,6 +33,13 @@ type change struct {
 // change runs f in a transaction, numbers the events that f recorded as the last thing before COMMIT, and tells the
 // observer. f may run several times and must have no effect outside the transaction.
 func (s *Store) change(ctx context.Context, by Actor, f func(c *change) error) error {
+	if by.Identity != nil {
+		leave, err := s.turns.Enter(ctx, by.UserID)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	var events []Event
 	err := s.transact(ctx, func(tx *gorm.DB) error {
 		c := &change{DB: tx, ctx: ctx, by: by, now: s.now()}

@@ -62,6 +62,7 @@ type Store struct {
 	observer Observer
 	uses     uses
 	lookups  lookups
+	turns    *Turns // of changes
 
 	observed   chan struct{}      // closed when there is an observer
 	begin      sync.Once          // closes it
@@ -88,7 +89,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pools: opened, options: options.withDefaults(), observer: nobody{}, observed: make(chan struct{})}
+	s := &Store{pools: opened, options: options.withDefaults(), observer: nobody{}, observed: make(chan struct{}), turns: NewTurns(maxChangesOfUser)}
 	s.uses.init()
 	migrations, done, err := migrationPool(url, s.write)
 	if err == nil {

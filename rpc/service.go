@@ -43,13 +43,13 @@ type Service struct {
 	signIns *signInLimits
 	rates   *rates
 	leaks   *leakLimits
-	turns   *turns
+	turns   *models.Turns
 	metrics *metrics
 }
 
 // NewService returns a service on a store, and becomes its observer. Close ends it.
 func NewService(store *models.Store, o Options) *Service {
-	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), leaks: newLeakLimits(), turns: newTurns(), rates: newRates(), metrics: newMetrics(o.Metrics)}
+	s := &Service{store: store, log: o.Log, methods: map[string]*method{}, signIns: newSignInLimits(), leaks: newLeakLimits(), turns: models.NewTurns(maxReadsOfUser), rates: newRates(), metrics: newMetrics(o.Metrics)}
 	if o.Facts == 0 {
 		o.Facts = DefaultFacts
 	}

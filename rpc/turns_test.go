@@ -14,7 +14,7 @@ func TestReadsOfOneUser(t *testing.T) {
 		token := l.good()
 		var leaves []func()
 		for range maxReadsOfUser {
-			leave, err := l.s.turns.enter(context.Background(), l.UserID)
+			leave, err := l.s.turns.Enter(context.Background(), l.UserID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +42,7 @@ func TestReadsOfOneUser(t *testing.T) {
 		leaves[0]()
 		first.want("0=0+0")
 		second.want("0=0+0")
-		leave, err := l.s.turns.enter(context.Background(), l.UserID)
+		leave, err := l.s.turns.Enter(context.Background(), l.UserID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,8 +51,8 @@ func TestReadsOfOneUser(t *testing.T) {
 		late.want("error 503")
 		leave()
 		leaves[1]()
-		if len(l.s.turns.users) != 0 {
-			t.Error("something is left of", len(l.s.turns.users))
+		if l.s.turns.Len() != 0 {
+			t.Error("something is left of", l.s.turns.Len())
 		}
 	})
 }
