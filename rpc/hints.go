@@ -244,7 +244,7 @@ func (h *hub) lastOf(users map[string]bool) map[string]int64 {
 func (h *hub) say(ctx context.Context, users map[string]bool, positions map[string]models.Position) (said map[string]bool) {
 	nodeID := h.nodeID()
 	var all, again []models.Acknowledgement
-	settled := map[*feed]int64{}
+	settled := map[*feed]models.Acknowledgement{}
 	for userID, position := range positions {
 		if !users[userID] {
 			continue
@@ -265,7 +265,7 @@ func (h *hub) say(ctx context.Context, users map[string]bool, positions map[stri
 				h.delay(ctx, f)
 				continue
 			case owed:
-				settled[f] = a.Position
+				settled[f] = a
 			}
 		}
 		if owed || h.hints.said[userID] != a.Position {

@@ -45,7 +45,7 @@ type hub struct {
 	hints        hints
 	wants        wants
 	lookout      lookout
-	unsettled    map[*feed]bool // whose revocations other nodes may have to be told of: whether they were; guarded by mu
+	unsettled    map[*feed]int64 // whose revocations other nodes may have to be told of: the last acknowledgement that did, 0 for none; guarded by mu
 	uses         uses
 	held         share               // what verifiers hold
 	abandoned    map[*lease]struct{} // of connections that have ended; guarded by mu, as the next one
@@ -83,7 +83,7 @@ func newHub(store *models.Store, log *slog.Logger, m *metrics, size int, bus Bus
 	h := &hub{
 		store: store, log: log, metrics: m, feeds: map[string]*feed{}, size: max(size, 1), held: share{most: maxHeldByAll}, abandoned: map[*lease]struct{}{},
 		expectations: map[string]*expectation{}, began: time.Now(), stopping: make(chan struct{}), stop: stop,
-		bus: bus, unsettled: map[*feed]bool{}, node: node{log: log}, joining: make(chan struct{}, maxJoining),
+		bus: bus, unsettled: map[*feed]int64{}, node: node{log: log}, joining: make(chan struct{}, maxJoining),
 	}
 	h.idle.L = &h.mu
 	h.cutWaits = sync.OnceFunc(func() { close(h.stopping) })

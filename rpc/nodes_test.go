@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +170,34 @@ func TestOwedAcknowledgement(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := b.row("SELECT COUNT(*) FROM acknowledgements WHERE NOT settled"); n != 0 {
 			t.Error("not settled:", n)
+		}
+	})
+}
+
+// TestTakenBackMeanwhile: what a sweep says of a feed after an acknowledgement was made, and is over before that is written, is owed its
+// end nevertheless: or receipts would wait for it.
+func TestTakenBackMeanwhile(t *testing.T) {
+	inNodes(t, 2, "loses", func(t *testing.T, nodes []*lab) {
+		b := nodes[1]
+		h, token := b.s.hub, b.good()
+		v := b.verifier(60, token)
+		f := h.find(b.UserID)
+		f.mu.Lock()
+		h.unsettle(f)
+		before := h.acknowledgement(f, h.nodeID())
+		leases := slices.Collect(maps.Keys(f.watches[token.id].leases))
+		f.mu.Unlock()
+		h.takeBack(leases[0], f, []string{token.id})
+		h.acknowledgements(h.nodeID())
+		v.confirm(1)
+		time.Sleep(time.Millisecond) // before the next sweep
+		h.forget(map[*feed]models.Acknowledgement{f: before})
+		if !h.owes(f) {
+			t.Error("what was said meanwhile stays said")
+		}
+		time.Sleep(time.Second)
+		if n := len(h.unsettled); n != 0 || !before.Settled {
+			t.Error("not settled by the next sweep:", n)
 		}
 	})
 }

@@ -55,8 +55,8 @@ func (h *hub) acknowledgement(f *feed, nodeID string) models.Acknowledgement {
 
 // acknowledgements returns what there is to say of the feeds with revocations that the other nodes were not told the end of,
 // which of them are settled, up to where, and whether the database says otherwise of one of those.
-func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, settled map[*feed]int64, owed bool) {
-	settled = map[*feed]int64{}
+func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, settled map[*feed]models.Acknowledgement, owed bool) {
+	settled = map[*feed]models.Acknowledgement{}
 	h.mu.Lock()
 	feeds := make([]*feed, 0, len(h.unsettled))
 	for f := range h.unsettled {
@@ -72,23 +72,24 @@ func (h *hub) acknowledgements(nodeID string) (all []models.Acknowledgement, set
 		said, is := h.unsettled[f]
 		switch {
 		case a.Settled:
-			settled[f] = a.Position
-			owed = owed || said
-		case is: // it may well be written that it is not, whatever comes of writing it
-			h.unsettled[f] = !h.node.alone.Load() || said
+			settled[f] = a
+			owed = owed || said > 0
+		case is && (said > 0 || !h.node.alone.Load()): // it may well be written that it is not, whatever comes of writing it
+			h.unsettled[f] = a.Seq
 		}
 		h.mu.Unlock()
 	}
 	return all, settled, owed
 }
 
-// forget lets go of feeds that the other nodes know to be settled up to where they are, if they still are.
-func (h *hub) forget(settled map[*feed]int64) {
-	for f, position := range settled {
+// forget lets go of feeds that the other nodes know to be settled up to where they are, if they still are, and nothing else was said of
+// them since.
+func (h *hub) forget(settled map[*feed]models.Acknowledgement) {
+	for f, a := range settled {
 		f.mu.Lock()
 		h.mu.Lock()
-		_, is := h.unsettled[f]
-		if is = is && len(f.revocations) == 0 && f.last == position; is {
+		said, is := h.unsettled[f]
+		if is = is && len(f.revocations) == 0 && f.last == a.Position && said < a.Seq; is {
 			delete(h.unsettled, f)
 		}
 		h.mu.Unlock()

@@ -94,7 +94,7 @@ func (h *hub) unsettle(f *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, is := h.unsettled[f]; !is {
-		h.unsettled[f] = false
+		h.unsettled[f] = 0
 		f.refs++
 	}
 }
