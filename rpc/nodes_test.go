@@ -191,6 +191,9 @@ func TestTakenBackMeanwhile(t *testing.T) {
 		h.acknowledgements(h.nodeID())
 		v.confirm(1)
 		time.Sleep(time.Millisecond) // before the next sweep
+		f.mu.Lock()
+		h.expireRevocations(f, time.Now())
+		f.mu.Unlock()
 		h.forget(map[*feed]models.Acknowledgement{f: before})
 		if !h.owes(f) {
 			t.Error("what was said meanwhile stays said")
