@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -238,7 +237,7 @@ func (s *stage) nodeGoesOn(i int, n *node, after string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		status, answer, err := s.post(ctx, n, s.admin, "/v1/permissions/create", fmt.Sprintf("x%d", time.Now().UnixNano()))
+		status, answer, err := s.post(ctx, n, s.admin, "/v1/api-tokens/create", "after a fault") // of which there may be enough for days
 		cancel()
 		if err == nil && status == http.StatusOK {
 			return
