@@ -35,13 +35,19 @@ const (
 	hintRest  = 5 * time.Millisecond // after a look that brought nothing: hints may be made up, and a look takes the database a tenth of that
 )
 
+// hint is what the hints of a user say together.
+type hint struct {
+	wanted   bool  // an acknowledgement
+	position int64 // up to where his feed is said to have come
+}
+
 // hints are those that this node has got and not looked into. However many come of a user, one look at a time is made for all of
 // them, by which those that come meanwhile are merged into one.
 type hints struct {
 	mu      sync.Mutex
-	users   map[string]bool // of users: whether an acknowledgement is wanted
+	users   map[string]hint // of users
 	resting map[string]bool // users whose hints wait, as the last look at them brought nothing
-	later   map[string]bool // the hints of those, as in users
+	later   map[string]hint // the hints of those, as in users
 	delayed map[string]bool // users of whom one is wanted when all is settled
 	wake    chan struct{}
 	waiters map[string][]chan struct{} // of calls that wait for other nodes, by user
@@ -49,7 +55,7 @@ type hints struct {
 }
 
 func (n *hints) init() {
-	n.users, n.resting, n.later, n.delayed = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	n.users, n.resting, n.later, n.delayed = map[string]hint{}, map[string]bool{}, map[string]hint{}, map[string]bool{}
 	n.waiters, n.said, n.wake = map[string][]chan struct{}{}, map[string]int64{}, make(chan struct{}, 1)
 }
 
@@ -72,7 +78,7 @@ func (h *hub) hinted(kind HintKind, userID string, position int64) {
 	case HintSettled:
 		h.hints.notify(userID)
 	case HintWanted:
-		h.hints.add(userID, true)
+		h.hints.add(userID, hint{true, position})
 	case HintChanged:
 		f := h.find(userID)
 		if f == nil {
@@ -82,12 +88,12 @@ func (h *hub) hinted(kind HintKind, userID string, position int64) {
 		behind := f.last < position
 		f.mu.Unlock()
 		if behind {
-			h.hints.add(userID, false)
+			h.hints.add(userID, hint{false, position})
 		}
 	}
 }
 
-func (n *hints) add(userID string, wanted bool) {
+func (n *hints) add(userID string, says hint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	of := n.users
@@ -95,7 +101,7 @@ func (n *hints) add(userID string, wanted bool) {
 		of = n.later
 	}
 	if before, is := of[userID]; is || len(n.users)+len(n.later) < maxHinted {
-		of[userID] = before || wanted
+		of[userID] = hint{before.wanted || says.wanted, max(before.position, says.position)}
 	}
 	n.awake()
 }
@@ -134,23 +140,23 @@ func (n *hints) rest(userIDs []string) {
 }
 
 // move moves a user's hint, if there is one.
-func move(from, to map[string]bool, userID string) {
-	if wanted, is := from[userID]; is {
+func move(from, to map[string]hint, userID string) {
+	if says, is := from[userID]; is {
 		delete(from, userID)
-		to[userID] = wanted
+		to[userID] = says
 	}
 }
 
 // take returns some of the users of whom there are hints.
-func (n *hints) take() map[string]bool {
+func (n *hints) take() map[string]hint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	taken := map[string]bool{}
-	for userID, wanted := range n.users {
+	taken := map[string]hint{}
+	for userID, says := range n.users {
 		if len(taken) == sweepChunk {
 			break
 		}
-		taken[userID] = wanted
+		taken[userID] = says
 		delete(n.users, userID)
 	}
 	return taken
@@ -205,11 +211,19 @@ func (h *hub) followHints(ctx context.Context) {
 
 // lookInto reads what is new of users, and says of those of whom it is wanted that this node has acted on it. It returns those of
 // whom there was nothing new, and nothing to say that the database does not say. Where the feeds stand is read first: of a user who
-// is nobody's here after that, nothing older will be kept.
-func (h *hub) lookInto(ctx context.Context, users map[string]bool) (inVain []string) {
+// is nobody's here after that, nothing older will be kept. A hint of what has been read since it came needs no look, and is none in
+// vain.
+func (h *hub) lookInto(ctx context.Context, users map[string]hint) (inVain []string) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
 	before := h.lastOf(users)
+	maps.DeleteFunc(users, func(userID string, says hint) bool {
+		last, here := before[userID]
+		return here && !says.wanted && last >= says.position
+	})
+	if len(users) == 0 {
+		return nil
+	}
 	positions, ok := h.catchUpAll(ctx, slices.Collect(maps.Keys(users)))
 	if !ok {
 		return nil // who waits asks in the database
@@ -225,7 +239,7 @@ func (h *hub) lookInto(ctx context.Context, users map[string]bool) (inVain []str
 }
 
 // lastOf returns how far the feeds of users have come, of those that are here.
-func (h *hub) lastOf(users map[string]bool) map[string]int64 {
+func (h *hub) lastOf(users map[string]hint) map[string]int64 {
 	last := make(map[string]int64, len(users))
 	for userID := range users {
 		if f := h.find(userID); f != nil {
@@ -241,12 +255,12 @@ func (h *hub) lastOf(users map[string]bool) map[string]int64 {
 // whom it did. What the database says already is not written again: hints may be many, or made up, and to write is dear. Where that
 // may be so it is read there: rows are deleted, and are others after a restore. What the sweeps owe an end of is written in any case:
 // one of them may be about to write what was before.
-func (h *hub) say(ctx context.Context, users map[string]bool, positions map[string]models.Position) (said map[string]bool) {
+func (h *hub) say(ctx context.Context, users map[string]hint, positions map[string]models.Position) (said map[string]bool) {
 	nodeID := h.nodeID()
 	var all, again []models.Acknowledgement
 	settled := map[*feed]models.Acknowledgement{}
 	for userID, position := range positions {
-		if !users[userID] {
+		if !users[userID].wanted {
 			continue
 		}
 		var a models.Acknowledgement
@@ -327,6 +341,6 @@ func (h *hub) delay(ctx context.Context, f *feed) {
 		n.mu.Lock()
 		delete(n.delayed, f.userID)
 		n.mu.Unlock()
-		n.add(f.userID, true)
+		n.add(f.userID, hint{wanted: true})
 	})
 }

@@ -136,26 +136,44 @@ func TestHintsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n hints
 		n.init()
-		want := func(hints map[string]bool) {
+		want := func(hints map[string]hint) {
 			t.Helper()
 			if got := n.take(); !maps.Equal(got, hints) {
 				t.Errorf("to look into: %v, want %v", got, hints)
 			}
 		}
-		n.add("ada", false)
-		n.add("bea", true)
-		want(map[string]bool{"ada": false, "bea": true})
-		n.add("ada", true)
+		n.add("ada", hint{false, 3})
+		n.add("bea", hint{true, 2})
+		want(map[string]hint{"ada": {false, 3}, "bea": {true, 2}})
+		n.add("ada", hint{true, 4})
 		n.rest([]string{"ada", "bea"})
-		n.add("ada", false)
-		n.add("cid", false)
-		want(map[string]bool{"cid": false})
+		n.add("ada", hint{false, 3})
+		n.add("cid", hint{false, 1})
+		want(map[string]hint{"cid": {false, 1}})
 		<-n.wake
 		time.Sleep(hintRest)
 		<-n.wake
-		want(map[string]bool{"ada": true})
+		want(map[string]hint{"ada": {true, 4}})
 		if len(n.resting)+len(n.later) > 0 {
 			t.Error("they rest for ever")
+		}
+	})
+}
+
+// TestHintOfWhatIsRead: a hint of what was read since it came brings about no look, and no rest.
+func TestHintOfWhatIsRead(t *testing.T) {
+	inNodes(t, 2, "loses", func(t *testing.T, nodes []*lab) {
+		b := nodes[1]
+		b.session().want("")
+		f := b.s.hub.find(b.UserID)
+		f.mu.Lock()
+		last := f.last
+		f.mu.Unlock()
+		for says, rests := range map[hint]bool{{false, last}: false, {false, last + 1}: true, {true, last}: false} {
+			inVain := b.s.hub.lookInto(t.Context(), map[string]hint{b.UserID: says})
+			if len(inVain) > 0 != rests {
+				t.Errorf("%+v: in vain: %v", says, inVain)
+			}
 		}
 	})
 }

@@ -284,7 +284,7 @@ func TestHintsBounded(t *testing.T) {
 	var n hints
 	n.init()
 	for i := range 2 * maxHinted {
-		n.add(fmt.Sprint(i), true)
+		n.add(fmt.Sprint(i), hint{wanted: true})
 	}
 	if len(n.users) != maxHinted {
 		t.Error("kept", len(n.users))
