@@ -10,8 +10,11 @@ import (
 	"github.com/tokenwire/tokenwire/models"
 )
 
-// reapEvery is how often a node looks for others that are gone, so that nobody waits for them when it matters.
-const reapEvery = 30 * time.Second
+// Times of a node.
+const (
+	reapEvery = 30 * time.Second // from one look for others that are gone to the next, so that nobody waits for them when it matters
+	quitWait  = 2 * time.Second  // to leave the database: the others find out by themselves, and whoever stops this one kills it soon
+)
 
 // node is this process among those that serve the database. A node is in the database for as long as it lives, and is asked
 // there, now and then, whether it has read what the others committed. One that does not answer is waited for until nobody can
@@ -204,7 +207,7 @@ func (h *hub) extend(ctx context.Context, lease time.Duration) error {
 // quit removes this node from the database, unless a verifier may still answer from what it was given. If it cannot, the
 // others find out that it is gone.
 func (h *hub) quit() {
-	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), quitWait)
 	defer cancel()
 	h.swept.Store(int64(-nodeLease)) // whoever asks from now on is answered from the database
 	h.endAbandoned()

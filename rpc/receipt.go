@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -206,10 +207,10 @@ func cutBy(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return errOutOfTime
-	case models.Away(err) && !errors.Is(err, errStopping) && !errors.Is(err, context.Canceled):
-		return errNotAsked
+	case err == nil, errors.Is(err, errStopping), errors.Is(err, context.Canceled), errors.Is(err, errNotAsked):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", errNotAsked, err)
 }
 
 // wait returns when no verifier is waited for any more.

@@ -25,6 +25,11 @@ type question struct {
 // want asks all other nodes, and returns them as they are after that. What this call has committed was committed before they are
 // asked: it does not share a question that is being written already, but the next one.
 func (h *hub) want(ctx context.Context) ([]models.Node, error) {
+	select {
+	case <-h.stopping:
+		return nil, errStopping
+	default:
+	}
 	q := h.nextQuestion()
 	select {
 	case <-q.done:
@@ -45,7 +50,11 @@ func (h *hub) nextQuestion() *question {
 		w.next = &question{done: make(chan struct{})}
 		if !w.under {
 			w.under = true
-			h.background.Go(h.askOthers)
+			done := h.waiting() // as the call that waits for it: it may go before
+			go func() {
+				defer done()
+				h.askOthers()
+			}()
 		}
 	}
 	return w.next

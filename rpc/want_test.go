@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tokenwire/tokenwire/models"
 )
 
 // wantedOf returns how often a node was asked.
@@ -132,4 +134,31 @@ func TestReceiptsShareQuestions(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 	})
+}
+
+// TestNoQuestionAfterTheEnd: a call that comes to ask as the service has ended begins nothing that nobody waits for.
+func TestNoQuestionAfterTheEnd(t *testing.T) {
+	inNodes(t, 2, "is none", func(t *testing.T, nodes []*lab) {
+		h := nodes[0].s.hub
+		nodes[0].s.Shutdown(t.Context())
+		if _, err := h.want(t.Context()); err != errStopping || h.wants.under || h.wants.next != nil {
+			t.Errorf("%v, %+v", err, &h.wants)
+		}
+	})
+}
+
+// TestCutBy: whatever ends the wait for a receipt, the caller is told that his change is made.
+func TestCutBy(t *testing.T) {
+	lost := errors.New("lost")
+	for _, c := range []struct{ err, told error }{
+		{context.DeadlineExceeded, errOutOfTime}, {lost, errNotAsked}, {models.ErrUnavailable, errNotAsked}, {errNotAsked, errNotAsked},
+		{errStopping, errStopping}, {context.Canceled, context.Canceled}, {nil, nil},
+	} {
+		if got := cutBy(c.err); !errors.Is(got, c.told) || c.told != nil && c.told != context.Canceled && refusal(got).Message != refusal(c.told).Message {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+	if !errors.Is(cutBy(lost), lost) {
+		t.Error("what it was is not logged")
+	}
 }
