@@ -55,13 +55,13 @@ func (p pools) close() error {
 	return errors.Join(errs...)
 }
 
-func openDatabase(raw string) (pools, error) {
+func openDatabase(ctx context.Context, raw string) (pools, error) {
 	scheme, rest, _ := strings.Cut(raw, ":")
 	switch scheme {
 	case "sqlite":
 		return openSQLite(rest)
 	case "mysql":
-		return openMySQL(raw)
+		return openMySQL(ctx, raw)
 	}
 	return pools{}, errors.New("the database must be sqlite:<file>, such as sqlite:tokenwire.db, or mysql://<user>@<host>:<port>/<name>, with more hosts after commas if there are more, with the password in TOKENWIRE_DATABASE_PASSWORD")
 }
@@ -87,12 +87,12 @@ func gormConfig() *gorm.Config {
 // openMySQL opens pools whose sessions are READ COMMITTED: a read after a lock sees what the lock waited for, and there
 // are no gap locks. The pool for changes prepares its statements, few and always the same; those for reads, whose
 // statements are of many shapes, send each as one text.
-func openMySQL(raw string) (p pools, err error) {
+func openMySQL(ctx context.Context, raw string) (p pools, err error) {
 	config, addresses, err := mysqlConfig(raw)
 	if err != nil {
 		return p, err
 	}
-	variable, err := isolationVariable(config, addresses)
+	variable, err := isolationVariable(ctx, config, addresses)
 	if err != nil {
 		return p, fmt.Errorf("connecting to the database: %w", err)
 	}
@@ -190,14 +190,14 @@ func hostAddresses(list string) (addresses []string, err error) {
 }
 
 // isolationVariable returns the session variable of the isolation level: MariaDB got MySQL's name for it in 11.1.
-func isolationVariable(config *mysqldriver.Config, addresses []string) (string, error) {
+func isolationVariable(ctx context.Context, config *mysqldriver.Config, addresses []string) (string, error) {
 	hosts, err := newHosts(config, addresses, newFound(addresses), false)
 	if err != nil {
 		return "", err
 	}
 	pool := sql.OpenDB(hosts)
 	defer pool.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	var name, value string
 	err = pool.QueryRowContext(ctx, "SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')").Scan(&name, &value)

@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -36,6 +37,9 @@ const acknowledgementsKept = 10 * Time(time.Minute/time.Millisecond)
 func (s *Store) EnterNode(ctx context.Context, lease time.Duration) (id string, err error) {
 	id = newID(s.options.Now())
 	err = s.attend(ctx, func(db *gorm.DB) error { return db.Create(&Node{ID: id, Lease: lease.Milliseconds()}).Error })
+	if errors.Is(err, gorm.ErrDuplicatedKey) { // it was made, and the answer was lost
+		err = nil
+	}
 	return id, err
 }
 
@@ -52,7 +56,10 @@ func (s *Store) RemoveNode(ctx context.Context, n Node) error {
 
 // Nodes returns all nodes. It waits for no reads but those of what is new.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
-	err = s.follow.WithContext(ctx).Order("id").Find(&nodes).Error
+	err = again(ctx, func() error {
+		nodes = nil
+		return s.follow.WithContext(ctx).Order("id").Find(&nodes).Error
+	})
 	return nodes, err
 }
 
@@ -159,14 +166,17 @@ func laterAcknowledgement(tx *gorm.DB) clause.OnConflict {
 // Settlement returns all nodes, and what they acknowledge of a user's events, or with "" all that is not settled.
 func (s *Store) Settlement(ctx context.Context, userID string) (nodes []Node, all []Acknowledgement, err error) {
 	db := s.read.WithContext(ctx)
-	if err = db.Order("id").Find(&nodes).Error; err != nil { // first: what a node answers it has acknowledged before
-		return nil, nil, err
-	}
-	q := db.Where("settled = ?", false)
-	if userID != "" {
-		q = db.Where("user_id = ?", userID)
-	}
-	err = q.Find(&all).Error
+	err = again(ctx, func() error {
+		nodes, all = nil, nil
+		if err := db.Order("id").Find(&nodes).Error; err != nil { // first: what a node answers it has acknowledged before
+			return err
+		}
+		q := db.Where("settled = ?", false)
+		if userID != "" {
+			q = db.Where("user_id = ?", userID)
+		}
+		return q.Find(&all).Error
+	})
 	return nodes, all, err
 }
 

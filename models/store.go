@@ -85,7 +85,7 @@ type Observer interface {
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout+migrationWait)
 	defer cancel()
-	opened, err := openDatabase(url)
+	opened, err := openDatabase(ctx, url)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,10 @@ import (
 // Uses of credentials are remembered in memory and written in batches, so that no call waits for such a write.
 const (
 	usesEvery = 5 * time.Second
-	usesMax   = 100_000     // credentials, and hours of tokens, between two writes; more are not remembered until the next write
-	usesOfOne = usesMax / 2 // of what one user reports: what he makes up must not crowd out what others count
-	usesBatch = 200         // credentials in one transaction, which holds their rows
+	lastUses  = 2 * time.Second // for the last of them, as the store is closed: a database that is well takes milliseconds
+	usesMax   = 100_000         // credentials, and hours of tokens, between two writes; more are not remembered until the next write
+	usesOfOne = usesMax / 2     // of what one user reports: what he makes up must not crowd out what others count
+	usesBatch = 200             // credentials in one transaction, which holds their rows
 )
 
 // tally is how often a token was used in an hour.
@@ -159,7 +160,7 @@ func (s *Store) writeUses(ctx context.Context) {
 		case <-tick.C:
 			s.FlushUses(ctx)
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), usesEvery)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastUses)
 			defer cancel()
 			s.unwritten = s.FlushUses(last)
 			return
