@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -243,7 +244,28 @@ func (s *stage) nodeGoesOn(i int, n *node, after string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("after %s node %d does not go on: %d %s %v", after, i, status, answer, err)
+			s.t.Fatalf("after %s node %d does not go on: %d %s %v\n%s", after, i, status, answer, err, s.states())
 		}
 	}
+}
+
+// states is what the hosts of a cluster say of themselves.
+func (s *stage) states() (all string) {
+	for i, db := range s.sql {
+		if _, is := s.data.(*galera); !is {
+			break
+		}
+		rows, err := db.Query("SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_local_state_comment', 'wsrep_ready')")
+		all += fmt.Sprintf("host %d: %v", i, err)
+		for err == nil && rows.Next() {
+			var name, value string
+			err = rows.Scan(&name, &value)
+			all += " " + name + "=" + value
+		}
+		if rows != nil {
+			rows.Close()
+		}
+		all += "\n"
+	}
+	return all
 }
