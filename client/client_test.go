@@ -223,18 +223,24 @@ func TestSilence(t *testing.T) {
 }
 
 func TestPauses(t *testing.T) {
+	for _, longest := range []time.Duration{backoffCap, verifierBackoffCap} {
+		testPauses(t, longest)
+	}
+}
+
+func testPauses(t *testing.T, longest time.Duration) {
 	for attempt := range 100 {
-		limit := min(backoffCap, backoffBase<<min(attempt, 20))
-		if pause := pauseBefore(attempt, errors.New("lost")); pause < 0 || pause > limit {
+		limit := min(longest, backoffBase<<min(attempt, 20))
+		if pause := pauseBefore(attempt, errors.New("lost"), longest); pause < 0 || pause > limit {
 			t.Errorf("attempt %d: %v", attempt, pause)
 		}
 		for _, err := range []error{&protocolError{"x"}, websocket.CloseError{Code: websocket.StatusMessageTooBig}} {
-			if pause := pauseBefore(attempt, err); pause < mendPause || pause > backoffCap {
+			if pause := pauseBefore(attempt, err, longest); pause < mendPause || pause > longest {
 				t.Errorf("attempt %d after %v: %v", attempt, err, pause)
 			}
 		}
 		for _, after := range []time.Duration{time.Second, 4 * time.Second, backoffCap} {
-			if pause := pauseBefore(attempt, &refusedError{"503", after}); pause < after || pause > max(limit, 2*after) {
+			if pause := pauseBefore(attempt, &refusedError{"503", after}, longest); pause < after || pause > max(limit, 2*after) {
 				t.Errorf("attempt %d, and Retry-After %v: %v", attempt, after, pause)
 			}
 		}
