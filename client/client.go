@@ -78,7 +78,10 @@ func open(o Options, w observer, longest time.Duration) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !sendable.MatchString(o.Token.Reveal()) {
+	switch token := o.Token.Reveal(); {
+	case token == "": // most come from the environment, which has no error of its own
+		return nil, errors.New("tokenwire: no token is given; is the variable set that it should come from, such as TOKENWIRE_TOKEN?")
+	case !sendable.MatchString(token):
 		return nil, errors.New("tokenwire: this is no session or API token; is it cut short?")
 	}
 	ctx, stop := context.WithCancel(context.Background())

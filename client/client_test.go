@@ -330,9 +330,22 @@ func TestURL(t *testing.T) {
 			t.Errorf("%s became %s", url, u)
 		}
 	}
-	for _, token := range []string{"", "a b", "a\r\nX-Y: z", "tws_…"} {
+	for _, token := range []string{"a b", "a\r\nX-Y: z", "tws_…"} {
 		if _, err := Dial(t.Context(), Options{URL: "ws://127.0.0.1/api", Token: NewSecret(token)}); err == nil {
 			t.Errorf("%q is taken for a credential", token)
+		}
+	}
+}
+
+// TestNoToken: whoever has forgotten the token is told so, and not that it is a wrong one.
+func TestNoToken(t *testing.T) {
+	for _, token := range []Secret{{}, NewSecret("")} {
+		_, dialed := Dial(t.Context(), Options{URL: "ws://127.0.0.1/api", Token: token})
+		_, made := NewVerifier(t.Context(), VerifierOptions{URL: "ws://127.0.0.1/api", Token: token})
+		for _, err := range []error{dialed, made} {
+			if err == nil || !strings.Contains(err.Error(), "no token is given") {
+				t.Errorf("without a token: %v", err)
+			}
 		}
 	}
 }
