@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Options are what a Client is made of.
@@ -31,7 +32,9 @@ type Client struct {
 	http     *http.Client
 	log      *slog.Logger
 	observer observer
-	known    bool // it has been connected once. Of run
+
+	backoffCap time.Duration
+	known      bool // it has been connected once. Of run
 
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when nothing is left
@@ -58,7 +61,7 @@ type observer interface {
 // the Client afterwards. A credential that is not good is an *EndedError at once, and a URL that leads to something else than
 // Tokenwire, which answers 404, say, an error at once.
 func Dial(ctx context.Context, o Options) (*Client, error) {
-	c, err := open(o, nil)
+	c, err := open(o, nil, backoffCap)
 	if err != nil {
 		return nil, err
 	}
@@ -69,18 +72,21 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
-// open returns a client that connects on its own.
-func open(o Options, w observer) (*Client, error) {
+// open returns a client that connects on its own, with pauses of up to longest.
+func open(o Options, w observer, longest time.Duration) (*Client, error) {
 	u, err := endpoint(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	if !sendable.MatchString(o.Token.Reveal()) {
+	switch token := o.Token.Reveal(); {
+	case token == "": // most come from the environment, which has no error of its own
+		return nil, errors.New("tokenwire: no token is given; is the variable set that it should come from, such as TOKENWIRE_TOKEN?")
+	case !sendable.MatchString(token):
 		return nil, errors.New("tokenwire: this is no session or API token; is it cut short?")
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
-		url: u, token: o.Token, http: httpClient(o.HTTPClient), log: o.Log, observer: w,
+		url: u, token: o.Token, http: httpClient(o.HTTPClient), log: o.Log, observer: w, backoffCap: longest,
 		stop: stop, stopped: make(chan struct{}), changed: make(chan struct{}), position: o.Since, streams: map[*stream]struct{}{},
 	}
 	if c.log == nil {

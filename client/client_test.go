@@ -223,18 +223,24 @@ func TestSilence(t *testing.T) {
 }
 
 func TestPauses(t *testing.T) {
+	for _, longest := range []time.Duration{backoffCap, verifierBackoffCap} {
+		testPauses(t, longest)
+	}
+}
+
+func testPauses(t *testing.T, longest time.Duration) {
 	for attempt := range 100 {
-		limit := min(backoffCap, backoffBase<<min(attempt, 20))
-		if pause := pauseBefore(attempt, errors.New("lost")); pause < 0 || pause > limit {
+		limit := min(longest, backoffBase<<min(attempt, 20))
+		if pause := pauseBefore(attempt, errors.New("lost"), longest); pause < 0 || pause > limit {
 			t.Errorf("attempt %d: %v", attempt, pause)
 		}
 		for _, err := range []error{&protocolError{"x"}, websocket.CloseError{Code: websocket.StatusMessageTooBig}} {
-			if pause := pauseBefore(attempt, err); pause < mendPause || pause > backoffCap {
+			if pause := pauseBefore(attempt, err, longest); pause < mendPause || pause > longest {
 				t.Errorf("attempt %d after %v: %v", attempt, err, pause)
 			}
 		}
 		for _, after := range []time.Duration{time.Second, 4 * time.Second, backoffCap} {
-			if pause := pauseBefore(attempt, &refusedError{"503", after}); pause < after || pause > max(limit, 2*after) {
+			if pause := pauseBefore(attempt, &refusedError{"503", after}, longest); pause < after || pause > max(limit, 2*after) {
 				t.Errorf("attempt %d, and Retry-After %v: %v", attempt, after, pause)
 			}
 		}
@@ -324,9 +330,22 @@ func TestURL(t *testing.T) {
 			t.Errorf("%s became %s", url, u)
 		}
 	}
-	for _, token := range []string{"", "a b", "a\r\nX-Y: z", "tws_…"} {
+	for _, token := range []string{"a b", "a\r\nX-Y: z", "tws_…"} {
 		if _, err := Dial(t.Context(), Options{URL: "ws://127.0.0.1/api", Token: NewSecret(token)}); err == nil {
 			t.Errorf("%q is taken for a credential", token)
+		}
+	}
+}
+
+// TestNoToken: whoever has forgotten the token is told so, and not that it is a wrong one.
+func TestNoToken(t *testing.T) {
+	for _, token := range []Secret{{}, NewSecret("")} {
+		_, dialed := Dial(t.Context(), Options{URL: "ws://127.0.0.1/api", Token: token})
+		_, made := NewVerifier(t.Context(), VerifierOptions{URL: "ws://127.0.0.1/api", Token: token})
+		for _, err := range []error{dialed, made} {
+			if err == nil || !strings.Contains(err.Error(), "no token is given") {
+				t.Errorf("without a token: %v", err)
+			}
 		}
 	}
 }

@@ -47,6 +47,8 @@
 //   - An answer is given only to who asked before it was sent for; one for a token that changed meanwhile is asked for again.
 //     Many who ask for one token at once are one request, except where each question counts (a token with a rate limit).
 //   - A token is not answered for past its end, by the server's count of what is left, and by both of these clocks.
+//   - It is there again soon after the server is, however long that was away, as its service refuses everybody meanwhile: a
+//     Client's pauses grow to 30 s, and a Verifier's to 5 s only. A busy server may put it off for longer, by Retry-After.
 //   - When its own credential ends it says so: Done is closed, and Err has the reason. It does not come back from that.
 //   - Each use is counted and reported, every 10 s and at Close, at most once: a report whose answer is lost is not sent again, so that
 //     uses are rather lost (Stats.LostUses) than counted twice.

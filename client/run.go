@@ -17,9 +17,13 @@ import (
 const (
 	connectTimeout = 15 * time.Second
 	backoffBase    = 250 * time.Millisecond
-	backoffCap     = 30 * time.Second
+	backoffCap     = 30 * time.Second // and the most of Retry-After
 	settled        = 10 * time.Second // a connection that lived this long was a good one: back-off starts again
 	mendPause      = time.Second      // at least this after the protocol was broken: the same may happen again
+
+	// verifierBackoffCap is shorter, as a service refuses everybody until its Verifier is back. A crowd of them that comes at once
+	// is let in bit by bit by the server, which tells the others when to come again.
+	verifierBackoffCap = 5 * time.Second
 )
 
 // closeEnded is the close code for a credential that has ended.
@@ -54,7 +58,7 @@ func (c *Client) run(ctx context.Context) {
 		if time.Since(began) > settled {
 			attempt = 0
 		}
-		pause := pauseBefore(attempt, err)
+		pause := pauseBefore(attempt, err, c.backoffCap)
 		c.log.Warn("tokenwire: not connected", "cause", err, "again", pause)
 		c.set(func() { c.cause = err })
 		select {
@@ -65,8 +69,8 @@ func (c *Client) run(ctx context.Context) {
 }
 
 // pauseBefore returns how long to wait before the next attempt: back-off with full jitter, as a thousand clients of one dead
-// server must not return as one.
-func pauseBefore(attempt int, err error) time.Duration {
+// server must not return as one. It is no longer than longest, but where the server asks for more.
+func pauseBefore(attempt int, err error, longest time.Duration) time.Duration {
 	var floor time.Duration
 	_, broken := errors.AsType[*protocolError](err)
 	switch websocket.CloseStatus(err) {
@@ -80,7 +84,7 @@ func pauseBefore(attempt int, err error) time.Duration {
 		floor = refused.after
 	}
 	const doublings = 10 // reach the cap, and do not overflow
-	ceiling := max(min(backoffCap, backoffBase<<min(attempt, doublings)), 2*floor)
+	ceiling := max(min(longest, backoffBase<<min(attempt, doublings)), 2*floor)
 	return floor + rand.N(ceiling-floor)
 }
 

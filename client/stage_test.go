@@ -22,6 +22,7 @@ type stage struct {
 
 	mu      sync.Mutex
 	refusal int                       // the status of whoever wants in, if not 0
+	after   string                    // and its Retry-After, if not ""
 	ready   map[string]any            // params of /v1/session/ready beside the position
 	tokens  map[digest]map[string]any // what verify answers; the others are inactive
 	play    map[string]func(*line, *request) any
@@ -82,12 +83,15 @@ func newStage(t testing.TB) *stage {
 
 func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	refusal := s.refusal
+	refusal, after := s.refusal, s.after
 	s.headers, s.queries = append(s.headers, r.Header.Clone()), append(s.queries, r.URL.RawQuery)
 	s.mu.Unlock()
 	if refusal != 0 {
 		if refusal == http.StatusFound {
 			w.Header().Set("Location", "http://elsewhere.example/api")
+		}
+		if after != "" {
+			w.Header().Set("Retry-After", after)
 		}
 		w.WriteHeader(refusal)
 		return
@@ -207,10 +211,20 @@ func (s *stage) on(method string, play func(*line, *request) any) {
 }
 
 // refuse sets the status of whoever wants in; 0 lets in.
-func (s *stage) refuse(status int) {
+func (s *stage) refuse(status int) { s.refuseFor(status, "") }
+
+// refuseFor is refuse that says when to come again.
+func (s *stage) refuseFor(status int, after string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refusal = status
+	s.refusal, s.after = status, after
+}
+
+// attempts counts who wanted in so far.
+func (s *stage) attempts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queries)
 }
 
 func (s *stage) all() []*line {

@@ -128,7 +128,8 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 	}
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	var err error
-	if v.client, err = open(Options{URL: o.URL, Token: o.Token, HTTPClient: o.HTTPClient, Log: o.Log}, v); err != nil {
+	options := Options{URL: o.URL, Token: o.Token, HTTPClient: o.HTTPClient, Log: o.Log}
+	if v.client, err = open(options, v, verifierBackoffCap); err != nil {
 		v.stop()
 		return nil, err
 	}

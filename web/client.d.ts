@@ -244,6 +244,8 @@ export interface Options {
   since?: string | null;
   /** Of calls that name none, in ms; 30,000 by default, 0 is none. */
   timeout?: number;
+  /** To how long the random pauses before it connects again grow, in ms; 30,000 by default. A server's Retry-After may ask for more. */
+  longestPause?: number;
   /** A class to use instead of globalThis.WebSocket. */
   WebSocket?: any;
 }

@@ -15,7 +15,7 @@ const CALL_TIMEOUT_MS = 30_000; // a call's whole life, the wait for a connectio
 const CONNECT_TIMEOUT_MS = 15_000; // browsers alone would try for minutes
 const SILENCE_MS = 40_000; // two heartbeats of 15 s lost and some: the connection is dead, whatever TCP says
 const BACKOFF_BASE_MS = 250;
-const BACKOFF_CAP_MS = 30_000;
+const BACKOFF_CAP_MS = 30_000; // and the most of Retry-After
 const SETTLED_MS = 10_000; // a connection that lived this long was a good one: back-off starts again
 const MEND_PAUSE_MS = 1_000; // at least this after the protocol was broken: the same may happen again
 const UNDER_WAY_MAX = 32; // beyond that the server stops reading
@@ -44,7 +44,7 @@ export class ApiError extends Error {
 }
 
 export class Api {
-  #url; #WebSocket; #timeout;
+  #url; #WebSocket; #timeout; #longestPause;
   #credential; // a function, because devtools show the values of private members
   /** @type {string | null} */ #position;
   /** @type {State} */ #state = "idle"; #ready = /** @type {Ready | null} */ (null);
@@ -59,12 +59,13 @@ export class Api {
   /** @type {Map<string, Set<{ fn: Function }>>} */ #listeners = new Map();
 
   /** @param {string | URL} [url] ws(s):, http(s):, or relative to the page @param {Options} [options] */
-  constructor(url, { token, since = null, timeout = CALL_TIMEOUT_MS, WebSocket = globalThis.WebSocket } = {}) {
+  constructor(url, { token, since = null, timeout = CALL_TIMEOUT_MS, longestPause = BACKOFF_CAP_MS, WebSocket = globalThis.WebSocket } = {}) {
     if (!WebSocket) throw new TypeError("Tokenwire: no WebSocket here; Node.js 20 needs --experimental-websocket");
     this.#url = endpoint(url);
     this.#credential = credential(token);
     this.#position = since;
     this.#timeout = timeout;
+    this.#longestPause = longestPause;
     this.#WebSocket = WebSocket;
     this.#hearPage(this.#closing.signal);
   }
@@ -199,9 +200,8 @@ export class Api {
     this.#drop();
     this.#over = null;
     this.#failAll(this.#sent, "connection-lost", "another connection takes this one's place");
-    const url = new URL(this.#url);
+    const [url, token] = [new URL(this.#url), this.#credential()];
     if (this.#position !== null) url.searchParams.set("since", this.#position);
-    const token = this.#credential();
     try {
       this.#socket = new this.#WebSocket(url.href, token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL]);
     } catch (error) { // such as ws: from an https: page, which no repetition mends
@@ -304,7 +304,7 @@ export class Api {
   /** Back-off with full jitter: clients of one dead server must not return as one. @param {number[]} why */
   #wait(...[code, refusal, retryAfterMs]) {
     const floor = PROTOCOL_BROKEN.includes(code) ? MEND_PAUSE_MS : Math.min(retryAfterMs, BACKOFF_CAP_MS);
-    const growing = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#attempt++);
+    const growing = Math.min(this.#longestPause, BACKOFF_BASE_MS * 2 ** this.#attempt++);
     const inMs = Math.round(floor + Math.random() * (Math.max(growing, 2 * floor) - floor));
     this.#drop();
     this.#timer = setTimeout(() => this.#open(), inMs);

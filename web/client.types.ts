@@ -12,7 +12,7 @@ function is<Expected>() {
 
 new Api();
 new Api("wss://tokens.example/api");
-new Api(new URL("https://tokens.example/api"), { token: "twt_x", since: "1-x", timeout: 0 });
+new Api(new URL("https://tokens.example/api"), { token: "twt_x", since: "1-x", timeout: 0, longestPause: 5_000 });
 new Api("/api", { token: null, since: null, WebSocket: class {} });
 // @ts-expect-error the URL is text or a URL
 new Api(8080);

@@ -33,6 +33,18 @@ func (v verifier) confirm() {
 	v.b.js(nil, fmt.Sprintf(`%s.call("/v1/verifier/confirm", %[1]s.seq)`, v.name))
 }
 
+// again has it hold a token once more.
+func (v verifier) again(secret string) {
+	v.b.t.Helper()
+	v.b.js(nil, fmt.Sprintf(`%s.seq = 0; %[1]s.callNamed("/v1/verifier/verify", { token: %q, options: { hold: true } })`, v.name, secret))
+}
+
+// seeUnsaid looks, without waiting until it would go by itself, that no toast says a text.
+func (s *served) seeUnsaid(text string) {
+	s.t.Helper()
+	s.js(nil, fmt.Sprintf(`if (document.querySelector("#toasts").textContent.includes(%q)) throw new Error("it is said still")`, text))
+}
+
 func (v verifier) close() {
 	v.b.t.Helper()
 	v.b.js(nil, v.name+".close()")
@@ -62,9 +74,21 @@ func TestSwitchWaitsForVerifiers(t *testing.T) {
 		s.untilJS(`!document.querySelector("[aria-busy=true]")`)
 
 		row.click("switch", "ci: enabled") // which nobody has to let go of
+		row.seeState("switch", "ci: enabled", "checked")
+		s.seeUnsaid("“ci” is off")
 		s.seeText("1 token: 1 on")
-		a.close()
 		b.close()
+
+		a.again(made.Token)
+		row.click("switch", "ci: enabled")
+		row.seeText("waiting for verifiers…")
+		row.seeState("switch", "ci: enabled", "unchecked")
+		s.js(nil, fmt.Sprintf(`void api.call("/v1/api-tokens/set-enabled", %q, true)`, made.ID)) // which is newer than what is waited for
+		row.seeState("switch", "ci: enabled", "checked")
+		a.confirm()
+		s.untilJS(`!document.querySelector("[aria-busy=true]")`)
+		s.seeUnsaid("“ci” is off")
+		a.close()
 	})
 }
 
@@ -172,10 +196,6 @@ func TestUsersWaitForVerifiers(t *testing.T) {
 		var made token
 		s.program.Call(s.program.SignIn("zoe", "a long password"), "/v1/api-tokens/create", &made, "hers", map[string]any{"permissions": granted([]string{"a:b"})})
 		v := s.verify("verifierA", 30, made.Token)
-		again := func() {
-			t.Helper()
-			s.js(nil, fmt.Sprintf(`verifierA.seq = 0; verifierA.callNamed("/v1/verifier/verify", { token: %q, options: { hold: true } })`, made.Token))
-		}
 		s.open("/#/permissions")
 		s.click("button", "Delete a:b")
 		s.in("dialog", "Delete a:b?").click("button", "Delete")
@@ -183,7 +203,7 @@ func TestUsersWaitForVerifiers(t *testing.T) {
 		v.confirm()
 		s.seeText("The permission a:b was deleted. Gone at 1 of 1 verifier after")
 
-		again()
+		v.again(made.Token)
 		s.open("/#/users")
 		s.click("button", "Permissions of zoe")
 		dialog := s.in("dialog", "Permissions of “zoe”")
@@ -193,7 +213,7 @@ func TestUsersWaitForVerifiers(t *testing.T) {
 		row := s.in("listitem", "zoe")
 		s.seeNo("dialog", "")
 
-		again()
+		v.again(made.Token)
 		row.click("switch", "zoe: enabled")
 		row.seeText("waiting for verifiers…")
 		row.seeState("switch", "zoe: enabled", "busy")
@@ -204,7 +224,8 @@ func TestUsersWaitForVerifiers(t *testing.T) {
 
 		row.click("switch", "zoe: enabled")
 		row.seeState("switch", "zoe: enabled", "checked")
-		again()
+		s.seeUnsaid("“zoe” is off")
+		v.again(made.Token)
 		s.click("button", "Delete zoe")
 		s.in("dialog", "Delete “zoe”?").click("button", "Delete")
 		v.confirm()

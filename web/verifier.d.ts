@@ -29,8 +29,10 @@
  * - Every use of a good token is reported, in numbers, within 10 s and at close(). What could not be reported is lost rather
  *   than reported twice.
  *
- * It connects when it is made, again whenever the connection breaks, and keeps its process alive until close(). `ready` tells
- * whether that works at all, and `ended` when it does not any more, as its own token has been switched off, say.
+ * It connects when it is made, again whenever the connection breaks, and keeps its process alive until close(). While the server
+ * is away its random pauses grow to 5 s, and no further, as a service refuses everybody meanwhile; a busy server may put it off for
+ * longer, by Retry-After. `ready` tells whether it connects at all, and `ended` when it does not any more, as its own token has been
+ * switched off, say.
  */
 import type { State } from "./client.js";
 

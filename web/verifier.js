@@ -29,6 +29,7 @@ const WAITING_MAX = 1_000; // questions that wait for a place; whoever asks for 
 const TRIES = 3; // to get facts that no change has overtaken
 const REPORT_MS = 10_000;
 const REPORT_MAX = 500; // tokens in a report
+const LONGEST_PAUSE_MS = 5_000; // before it connects again: a service refuses everybody meanwhile. The server puts a crowd off, by Retry-After
 const CLOSE_MS = 2_000; // for the last words
 const NEEDED = "one that holds tokens:verify"; // a token
 
@@ -89,7 +90,7 @@ export class Verifier {
     if (!(lease >= LEASE_S.least && lease <= LEASE_S.most)) throw new RangeError("Tokenwire: a lease has 1 to 60 seconds");
     if (!(size >= 0 && grace >= 0 && timeout > 0)) throw new RangeError("Tokenwire: size, grace and timeout are not negative");
     if (!options.token && !globalThis.location) throw new TypeError(`Tokenwire: there is no token: give it ${NEEDED}`); // nor a page's cookie
-    this.#api = new Api(url, { token: options.token, WebSocket: options.WebSocket });
+    this.#api = new Api(url, { token: options.token, longestPause: LONGEST_PAUSE_MS, WebSocket: options.WebSocket });
     this.#held = new Held(size);
     this.#leaseMs = lease * 1000;
     this.#graceMs = grace * 1000;

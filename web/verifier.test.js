@@ -507,6 +507,24 @@ test("a connection that is known to be down is not waited for: Unavailable at on
   assert.equal(asked.value.active, true);
 });
 
+test("it is back within 5 s, however long the server was away, and later where that says so", async (t) => {
+  await startLive(t);
+  let [random, headers] = [1, {}];
+  t.mock.method(Math, "random", () => random);
+  t.mock.method(globalThis, "fetch", async () => new Response("{}", { status: 503, headers }));
+  const pause = async () => {
+    const attempts = Wire.all.length;
+    await Desk.last.break();
+    for (let i = 0; i < 5; i++) await turn();
+    for (let ms = 0; ; ms += 250, t.mock.timers.tick(250)) if (Wire.all.length > attempts) return ms;
+  };
+  for (const expected of [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000]) assert.equal(await pause(), expected);
+  [random, headers] = [0, { "Retry-After": "20" }];
+  assert.equal(await pause(), 20_000);
+  random = 1;
+  assert.equal(await pause(), 40_000, "so that those who are told the same do not come as one");
+});
+
 test("at the start, too, once the first attempt has failed", async (t) => {
   const { verifier } = start(t);
   t.mock.method(globalThis, "fetch", async () => { throw new TypeError("refused"); });

@@ -266,7 +266,7 @@ class TokensView extends View {
       const call = (/** @type {(isWaiting: boolean) => void} */ tell) => receipted(this.app, "/v1/api-tokens/set-enabled", [id, !enabled], tell);
       const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(this.#tokens.get(id) ?? row.token));
       this.#take(result);
-      if (receipt.verifiers) announce(`“${name}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
+      if (receipt.verifiers) row.switch.tell(!enabled, `“${name}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
     }, { settle: async () => {
       const { tokens: [now] } = await this.app.api.call("/v1/api-tokens/read", { id });
       this.#take(now);

@@ -1,7 +1,7 @@
 // The view of all users, for administrators. No notification tells of users, so it reads anew what may have changed.
 
 import { arrange, button, h, setText } from "./dom.js";
-import { act, announce } from "./actions.js";
+import { act } from "./actions.js";
 import { choice, searchField, watchEnd } from "./lists.js";
 import { Pages } from "./pages.js";
 import { receipted, receiptWords } from "./receipt.js";
@@ -145,7 +145,7 @@ class UsersView extends View {
         const call = (/** @type {(isWaiting: boolean) => void} */ tell) => receipted(this.app, "/v1/users/set-enabled", [id, !enabled], tell);
         const { result, receipt } = await row.switch.set(!enabled, call, () => row.show(row.user));
         this.#take(result);
-        if (receipt.verifiers) announce(`“${username}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
+        if (receipt.verifiers) row.switch.tell(!enabled, `“${username}” is ${receiptWords(receipt, enabled ? "off" : "on")}.`);
       } catch (/** @type {any} */ error) {
         if (error.code === GONE) this.#read();
         throw error;
