@@ -94,7 +94,7 @@ func openMySQL(raw string) (p pools, err error) {
 	}
 	variable, err := isolationVariable(config, addresses)
 	if err != nil {
-		return p, fmt.Errorf("connecting to the database: %w", err)
+		return p, fmt.Errorf("connecting to the database: %w", advise(err))
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
 	f := newFound(addresses)
