@@ -215,7 +215,7 @@ func serves(t *testing.T, node, session string) {
 // TestGalera: each node is given all hosts, and serves when any one of them is gone, and when it is back.
 func TestGalera(t *testing.T) {
 	require(t, "mariadb-install-db", "nats-server", "rsync")
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*within) // three hosts start, and three again
 	defer cancel()
 	r := begin(t, ctx, options{database: "galera", nodes: 2})
 	password := r.find(t, `password (\S+)`)[1]
