@@ -49,17 +49,17 @@ func main() {
 
 // run is Tokenwire from its settings to its end, when ctx ends.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version") { // no setting: a variable for it would be in the way
+	set, err := readSettings(args, getenv, stderr)
+	if err != nil {
+		return err
+	}
+	if set.versionOnly {
 		info, ok := debug.ReadBuildInfo()
 		if !ok {
 			info = &debug.BuildInfo{}
 		}
 		fmt.Fprintln(stdout, about(info.Settings))
 		return nil
-	}
-	set, err := readSettings(args, getenv, stderr)
-	if err != nil {
-		return err
 	}
 	headroom := make([]byte, heapHeadroom)
 	defer runtime.KeepAlive(headroom)

@@ -114,6 +114,7 @@ func TestSettings(t *testing.T) {
 		{name: "password apart", args: []string{"--database", "mysql://u@h/n"}, env: []string{"TOKENWIRE_DATABASE_PASSWORD", "s/p@ce"}, look: func(s *settings) bool {
 			return s.database == "mysql://u:s%2Fp%40ce@h/n" && s.databaseShown == "mysql://u@h/n"
 		}},
+		{name: "no variable asks for the version", env: []string{"TOKENWIRE_VERSION", "1"}, look: func(s *settings) bool { return !s.versionOnly }},
 		{name: "unknown flag", args: []string{"--nope"}, want: "not defined"},
 		{name: "no port", args: []string{"--listen", "8080"}, want: "<host>:<port>"},
 		{name: "days", args: []string{"--events-kept", "7d"}, want: "168h"},
@@ -137,11 +138,11 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestVersion: --version says what this is and starts nothing, whatever else is set.
+// TestVersion: --version says what this is and starts nothing, wherever it stands and whatever else is set.
 func TestVersion(t *testing.T) {
-	for _, flag := range []string{"--version", "-version"} {
+	for _, flag := range []string{"--version", "-version", "--version --listen :1", "--listen bad --version --events-kept 7h"} {
 		var said, logged strings.Builder
-		if err := run(t.Context(), []string{flag}, env("TOKENWIRE_LISTEN", "bad"), &said, &logged); err != nil || logged.Len() > 0 {
+		if err := run(t.Context(), strings.Fields(flag), env("TOKENWIRE_LISTEN", "bad"), &said, &logged); err != nil || logged.Len() > 0 {
 			t.Errorf("%s: %v %s", flag, err, &logged)
 		}
 		if want := "Tokenwire " + version + " (" + runtime.Version(); !strings.HasPrefix(said.String(), want) || strings.Count(said.String(), "\n") != 1 {

@@ -31,6 +31,7 @@ type settings struct {
 	tokensCached  int
 	eventsKept    time.Duration
 	adminPassword models.Secret
+	versionOnly   bool // asked what this is: nothing else is looked at
 }
 
 const usage = `Tokenwire keeps users' API tokens: JSON-RPC 2.0 over a WebSocket, every change pushed.
@@ -68,12 +69,16 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	flags.IntVar(&s.tokensPerUser, "tokens-per-user", models.DefaultTokens, "tokens that one user may have")
 	flags.IntVar(&s.tokensCached, "tokens-cached", rpc.DefaultFacts, "tokens whose facts are kept in memory, to be verified without asking the database")
 	s.eventsKept = models.DefaultKept
+	flags.BoolVar(&s.versionOnly, versionFlag, false, "")
 	flags.Var((*duration)(&s.eventsKept), "events-kept", "`hours`, such as 168h: how long events are kept, to be resumed from and read")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		help(output, flags)
 		return nil, err
 	} else if err != nil {
 		return nil, fmt.Errorf("%w; see --help", err)
+	}
+	if s.versionOnly {
+		return &s, nil
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
@@ -94,14 +99,8 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return nil, fmt.Errorf("--listen is <host>:<port>, such as 127.0.0.1:8080, not %q", s.listen)
 	}
-	if s.tokensPerUser < 1 {
-		return nil, fmt.Errorf("--tokens-per-user is at least 1, not %d", s.tokensPerUser)
-	}
-	if s.tokensCached < 1 {
-		return nil, fmt.Errorf("--tokens-cached is at least 1, not %d", s.tokensCached)
-	}
-	if s.eventsKept < time.Minute {
-		return nil, fmt.Errorf("--events-kept is at least 1m, not %v", s.eventsKept)
+	if err := s.checkNumbers(); err != nil {
+		return nil, err
 	}
 	s.origins = members(origins)
 	if trusted := members(proxies); len(trusted) > 0 {
@@ -110,6 +109,31 @@ func readSettings(args []string, getenv func(string) string, output io.Writer) (
 		}
 	}
 	return &s, s.readSecrets(getenv, keyFile)
+}
+
+func (s *settings) checkNumbers() error {
+	if s.tokensPerUser < 1 {
+		return fmt.Errorf("--tokens-per-user is at least 1, not %d", s.tokensPerUser)
+	}
+	if s.tokensCached < 1 {
+		return fmt.Errorf("--tokens-cached is at least 1, not %d", s.tokensCached)
+	}
+	if s.eventsKept < time.Minute {
+		return fmt.Errorf("--events-kept is at least 1m, not %v", s.eventsKept)
+	}
+	return nil
+}
+
+// versionFlag is no setting: a variable for it would be in the way.
+const versionFlag = "version"
+
+// visitSettings visits the flags that are settings.
+func visitSettings(flags *flag.FlagSet, f func(*flag.Flag)) {
+	flags.VisitAll(func(each *flag.Flag) {
+		if each.Name != versionFlag {
+			f(each)
+		}
+	})
 }
 
 // members returns what stands between the commas of a list.
@@ -124,7 +148,7 @@ func members(list string) (all []string) {
 
 func help(w io.Writer, flags *flag.FlagSet) {
 	fmt.Fprint(w, usage)
-	flags.VisitAll(func(f *flag.Flag) {
+	visitSettings(flags, func(f *flag.Flag) {
 		name, about := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "  --%s %s  (%s)\n        %s", f.Name, name, variable(f.Name), about)
 		if f.DefValue != "" {
@@ -158,7 +182,7 @@ func variable(flag string) string {
 func fromEnvironment(flags *flag.FlagSet, getenv func(string) string) (given map[string]bool, err error) {
 	given = map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	flags.VisitAll(func(f *flag.Flag) {
+	visitSettings(flags, func(f *flag.Flag) {
 		if value := getenv(variable(f.Name)); value != "" && !given[f.Name] {
 			if bad := flags.Set(f.Name, value); bad != nil {
 				err = fmt.Errorf("%s is %q: %w", variable(f.Name), value, bad)

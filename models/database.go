@@ -94,7 +94,7 @@ func openMySQL(ctx context.Context, raw string) (p pools, err error) {
 	}
 	variable, err := isolationVariable(ctx, config, addresses)
 	if err != nil {
-		return p, fmt.Errorf("connecting to the database: %w", err)
+		return p, fmt.Errorf("connecting to the database: %w", advise(err))
 	}
 	config.Params[variable] = "'READ-COMMITTED'"
 	f := newFound(addresses)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -104,6 +105,25 @@ func Away(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, errUnusable) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr) ||
 		errors.Is(err, context.DeadlineExceeded) || isClosed(err) || sqliteAway(err)
+}
+
+// MySQL's refusals of who connects, each with what mends it.
+var mysqlAdvice = map[uint16]string{
+	1045: "the user or the password is wrong, or the user must not connect from here: the password goes into TOKENWIRE_DATABASE_PASSWORD, or after the user and a colon into TOKENWIRE_DATABASE",
+	1044: mysqlMakeFirst,
+	1049: mysqlMakeFirst,
+}
+
+// mysqlMakeFirst is also for a database that is not there: who may not see it is refused alike.
+const mysqlMakeFirst = "make the database and its user first, with CREATE DATABASE and GRANT as README.md has it under MySQL"
+
+// advise adds to an error of the start what is to be done about it.
+func advise(err error) error {
+	var my *mysql.MySQLError
+	if !errors.As(err, &my) || mysqlAdvice[my.Number] == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, mysqlAdvice[my.Number])
 }
 
 // isClosed finds database/sql's own error for a pool that is closed, which it does not export.

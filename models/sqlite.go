@@ -41,6 +41,9 @@ func openSQLite(file string) (p pools, err error) {
 	}
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: absolute}).String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqliteWait.Milliseconds()) + "&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	p.write, err = openPool(dsn+"&mode=rw&_pragma=journal_mode(WAL)&_txlock=immediate", 1)
+	if sqliteCode(err)&0xff == sqliteNotADBCode {
+		return p, fmt.Errorf("%s is no database of SQLite, and was left as it is: name another file with --database, or put a backup in its place (%w)", file, err)
+	}
 	if err != nil {
 		return p, fmt.Errorf("%s: %w", file, err)
 	}
@@ -99,6 +102,7 @@ const (
 	sqliteIOErrCode    = 10
 	sqliteFullCode     = 13
 	sqliteCantOpenCode = 14
+	sqliteNotADBCode   = 26
 
 	sqliteForeignKey = 787
 	sqlitePrimaryKey = 1555

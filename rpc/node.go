@@ -87,7 +87,7 @@ func (n *node) see(nodes []models.Node) {
 		}
 		o := n.others[row.ID]
 		if o == nil {
-			n.log.Info("another node is there", "node", row.ID)
+			n.log.Info("another node is in the database: if it was killed, it is removed soon", "node", row.ID)
 			o = &other{}
 		}
 		if row.Answered >= o.wanted {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,6 +48,7 @@ type Bus struct {
 	queue   chan *nats.Msg
 	lost    prometheus.Counter
 	log     *slog.Logger
+	failed  atomic.Pointer[error] // why it was away when it was last told: the connection itself forgets that with each attempt
 	closing chan struct{}
 	sender  sync.WaitGroup
 }
@@ -71,7 +73,9 @@ func OpenBus(c BusConfig) (*Bus, error) {
 		nats.PingInterval(natsPing), nats.FlusherTimeout(natsWriteWithin), nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(n *nats.Conn) { c.Log.Info("connected to the bus", "server", n.ConnectedUrlRedacted()) }),
 		nats.ReconnectHandler(func(n *nats.Conn) { c.Log.Info("connected to the bus again", "server", n.ConnectedUrlRedacted()) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.failed.Store(&err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.failed.Store(&err)
 			if err != nil {
 				c.Log.Warn("the connection to the bus is lost", "error", err)
 			}
@@ -131,7 +135,7 @@ func (b *Bus) send() {
 				said = time.Time{}
 			} else if time.Since(said) > natsAwayEvery {
 				said = time.Now()
-				b.log.Warn("the bus is away: changes made elsewhere are found by looking", "servers", b.conn.Servers(), "error", b.conn.LastError())
+				b.log.Warn("the bus is away: all goes on, only slower, as changes made elsewhere are found by looking", "servers", b.conn.Servers(), "error", b.why())
 			}
 		case m := <-b.queue:
 			if b.conn.PublishMsg(m) != nil {
@@ -141,6 +145,18 @@ func (b *Bus) send() {
 			return
 		}
 	}
+}
+
+// why returns why there is no connection. The connection itself knows that of a server that answers and refuses, such as for a
+// wrong password, and not of one that is not reached.
+func (b *Bus) why() error {
+	if err := b.conn.LastError(); err != nil {
+		return err
+	}
+	if failed := b.failed.Load(); failed != nil {
+		return *failed
+	}
+	return nil
 }
 
 // Publish sends a hint to the other nodes. It never waits.

@@ -126,7 +126,7 @@ func TestOperatorSeesNodes(t *testing.T) {
 	s.all[1].Start()
 	until(t, patience, "two nodes again", sees("tokenwire_nodes 2\n"))
 	for line, node := range map[string]int{
-		"another node is there": 0, "another node has left": 0, "this node is in the database": 1, "stopping: connections are told to go": 1,
+		"another node is in the database": 0, "another node has left": 0, "this node is in the database": 1, "stopping: connections are told to go": 1,
 	} {
 		if !strings.Contains(s.all[node].Log(), line) {
 			t.Errorf("the log of node %d says nothing of %q", node, line)

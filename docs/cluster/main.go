@@ -7,7 +7,8 @@
 //	go run ./docs/cluster -database galera         # three nodes on three hosts of a Galera cluster
 //	go run ./docs/cluster -nodes 5 -nginx          # five, behind nginx as docs/compose/nginx.conf has it
 //
-// It shows how each part is killed, and starts it again when that is typed: "start node 2". Ctrl-C ends all.
+// It shows how each part is killed, and starts it again when that is typed: "start node 2". "list" shows all parts as they are now.
+// Ctrl-C ends all.
 //
 // It needs Debian's mariadb-server, nats-server, for galera also galera-4 and rsync, and for -nginx nginx-light. It is not for
 // real use: the database has no password. docker-compose.yml is.
@@ -133,8 +134,11 @@ func (c *cluster) greet(o options) {
 	if o.database == "galera" {
 		fmt.Fprintln(c.out, "\nEach node works with one host of its database, any at first, and with another when that fails. Two of the three must run.")
 	}
-	first, second := c.nodes()[0].url, c.nodes()[o.nodes-1].url
-	fmt.Fprintf(c.out, `
+	first, second, before := c.nodes()[0].url, c.nodes()[o.nodes-1].url, ""
+	if o.nginx { // started last
+		before = fmt.Sprintf("\nOpen %s: nginx is there, and hands each connection to one of the nodes, which have their own addresses too.\n", c.programs[len(c.programs)-1].url)
+	}
+	fmt.Fprintf(c.out, `%[5]s
 See a change go from one node to another: open %[1]s, sign in, and open %[2]s in a second
 window (a browser's cookie is good at both). Make a token in one window, and switch it off in the other. Or here:
 
@@ -146,10 +150,11 @@ See a part fail: with the kill of its line, in another terminal (kill -STOP and 
 
   kill node 1
   start node 1
+  list
 
 Logs are in %[4]s
 Ctrl-C ends all.
-`, first, second, c.password, c.dir)
+`, first, second, c.password, c.dir, before)
 }
 
 // nodes returns the programs that are Tokenwire.

@@ -161,6 +161,7 @@ func TestCluster(t *testing.T) {
 			t.Fatal("a change on the first node is not seen on another")
 		}
 	}
+	r.find(t, "Open "+nginx+": nginx is there")
 	guards(t, nodes[1], nginx, session, token.ID, token.Token)
 	fails(t, r, nodes[1], session)
 	cancel()
@@ -178,11 +179,26 @@ func fails(t *testing.T, r *running, node, session string) {
 	fmt.Fprintln(r.keys, "start node 1")
 	r.find(t, "node 1 runs already")
 	fmt.Fprintln(r.keys, "start node 3")
-	r.find(t, "type kill or start")
+	r.find(t, `there is no part "node 3"; there are mariadb, nats, node 1, node 2, nginx`)
+	fmt.Fprintln(r.keys, "stop node 1")
+	r.find(t, "type list, or kill or start")
 	for i, part := range []string{"node 2", "nats", "mariadb", "nginx"} {
 		r.restart(t, part, i%2 == 1)
 		serves(t, node, session)
 	}
+	lists(t, r)
+}
+
+// lists: all parts are shown as they are, the one that has ended too.
+func lists(t *testing.T, r *running) {
+	t.Helper()
+	fmt.Fprintln(r.keys, "kill node 1")
+	r.find(t, "node 1 has ended: signal: killed")
+	fmt.Fprintln(r.keys, "kill node 1")
+	r.find(t, "node 1 does not run")
+	fmt.Fprintln(r.keys, "list")
+	// Of the last that is said: the columns of a list are as wide as its parts need.
+	r.find(t, `(?s)does not run\n  mariadb +\S+ +pid (\d+) +kill -9 \d+ +start mariadb\n  nats +.*  node 1 +\S+ +ended +start node 1 .*  nginx +\S+ +pid \d+ `)
 }
 
 // serves waits until a node does.
@@ -199,7 +215,7 @@ func serves(t *testing.T, node, session string) {
 // TestGalera: each node is given all hosts, and serves when any one of them is gone, and when it is back.
 func TestGalera(t *testing.T) {
 	require(t, "mariadb-install-db", "nats-server", "rsync")
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*within) // three hosts start, and three again
 	defer cancel()
 	r := begin(t, ctx, options{database: "galera", nodes: 2})
 	password := r.find(t, `password (\S+)`)[1]
@@ -212,6 +228,13 @@ func TestGalera(t *testing.T) {
 	post(t, r.url(t, "node 1"), "", "/v1/session/sign-in", &signedIn, "admin", password)
 	r.restart(t, "galera 1", true) // which has made the cluster, and must join it this time
 	serves(t, r.url(t, "node 2"), signedIn.Session)
+	for _, host := range []string{"galera 2", "galera 3"} { // one host alone is no majority
+		fmt.Fprintln(r.keys, "kill", host)
+		r.find(t, host+" has ended: signal: killed")
+	}
+	fmt.Fprintln(r.keys, "start galera 2")
+	r.find(t, `(?s)galera 3 is started too.*  galera 2 +\S+ +pid .*  galera 3 +\S+ +pid `)
+	serves(t, r.url(t, "node 1"), signedIn.Session)
 	cancel()
 	if err := <-r.ended; err != nil {
 		t.Error(err)

@@ -192,7 +192,17 @@ func synced(port int) error {
 	return nil
 }
 
-// missed returns nil once the other hosts know that one is gone: one that comes back before that keeps all from agreeing on who is
+// runningHosts returns how many hosts of Galera run.
+func (c *cluster) runningHosts() (n int) {
+	for _, p := range c.programs {
+		if p.free != nil && p.runs() {
+			n++
+		}
+	}
+	return n
+}
+
+// missed returns nil once the other hosts know which are gone: one that comes back before that keeps all from agreeing on who is
 // there for long. Hosts that do not answer are not asked.
 func (c *cluster) missed(gone *program) error {
 	for _, host := range c.hosts {
@@ -201,7 +211,7 @@ func (c *cluster) missed(gone *program) error {
 		if host == gone.url || err != nil {
 			continue
 		}
-		if size, err := status(port, "wsrep_cluster_size"); err == nil && size == strconv.Itoa(galeraHosts) {
+		if size, err := status(port, "wsrep_cluster_size"); err == nil && size > strconv.Itoa(c.runningHosts()) { // both of one digit
 			return errors.New("the others take it for running")
 		}
 	}

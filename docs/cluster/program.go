@@ -75,12 +75,25 @@ func (c *cluster) launch(p *program, command string, args ...string) error {
 	}
 	p.args = append([]string{path}, args...)
 	p.log = filepath.Join(c.dir, strings.ReplaceAll(p.name, " ", "-")+".log")
-	return c.boot(p)
+	if err := c.spawn(p); err != nil {
+		return err
+	}
+	return c.await(p)
 }
 
-// boot starts a program, whose output goes into a file, and waits until it is ready. It must always be called from the same thread,
-// with which the program would die.
-func (c *cluster) boot(p *program) error {
+// runs reports whether a program that was started has not ended.
+func (p *program) runs() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// spawn starts a program, whose output goes into a file. It must always be called from the same thread, with which the program would
+// die.
+func (c *cluster) spawn(p *program) error {
 	output, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -108,7 +121,7 @@ func (c *cluster) boot(p *program) error {
 		close(exited)
 	}()
 	fmt.Fprintf(c.out, "Starting %s …\n", p.name)
-	return c.await(p)
+	return nil
 }
 
 // await waits until a program is ready.
