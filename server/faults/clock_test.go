@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -97,9 +98,13 @@ func (c wrongClock) set(t testing.TB, by time.Duration) {
 // faults set the clock and put it right again.
 func (c wrongClock) faults(t testing.TB) []fault {
 	wrong := func(name string, by time.Duration) fault {
-		return fault{name, "clock", 2 * lease, func(*stage, *rand.Rand) func() {
+		return fault{name, "clock", 2 * lease, func(s *stage, _ *rand.Rand) func() {
 			c.set(t, by)
-			return func() { c.set(t, 0) }
+			return func() {
+				// So that there is an event of that time, if all else that breaks lets it.
+				_, _, _ = s.post(context.Background(), s.nodes[0], s.admin, "/v1/api-tokens/create", name)
+				c.set(t, 0)
+			}
 		}}
 	}
 	return []fault{wrong("a clock ten minutes fast", 10*time.Minute), wrong("a clock ten minutes slow", -10*time.Minute)}

@@ -16,13 +16,27 @@ func TestReceiptWithoutDatabase(t *testing.T) {
 	var made answered
 	s.nodes[0].Call(s.admin, "/v1/api-tokens/create", &made, "ci")
 	s.nodes[1].Freeze()
-	time.AfterFunc(lease/2, s.nodes[0].store.refuse)
+	version := func() (version int64) {
+		if err := s.sql[0].QueryRow("SELECT version FROM api_tokens WHERE id = ?", made.ID).Scan(&version); err != nil {
+			t.Error(err)
+		}
+		return version
+	}
+	refused := make(chan struct{})
+	go func() {
+		defer close(refused)
+		for deadline := time.Now().Add(patience); version() == 1 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(nodeLease / 4) // until the node knows, too; it waits for the other one for four times that, at least
+		s.nodes[0].store.refuse()
+	}()
 	status, answer, err := s.post(context.Background(), s.nodes[0], s.admin, "/v1/api-tokens/set-enabled", made.ID, false)
 	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(string(answer), "the change is made") {
 		t.Errorf("%d %s %v", status, answer, err)
 	}
-	var version int64
-	if err := s.sql[0].QueryRow("SELECT version FROM api_tokens WHERE id = ?", made.ID).Scan(&version); err != nil || version != 2 {
-		t.Errorf("the token has version %d, %v", version, err)
+	<-refused
+	if v := version(); v != 2 {
+		t.Errorf("the token has version %d", v)
 	}
 }
