@@ -3,6 +3,7 @@ package faults
 import (
 	"database/sql"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -167,4 +168,34 @@ func TestOraclesSeeHostsThatDiffer(t *testing.T) {
 		}
 	}
 	l.giveUp()
+}
+
+// TestEndedAt: a connection that the other end has ended is counted until it is closed here.
+func TestEndedAt(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		does func() error
+		want int
+	}{{func() error { return nil }, 0}, {far.Close, 1}, {near.Close, 0}} {
+		if err := step.does(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(patience); endedAt(listener.Addr().String()) != step.want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d are ended, want %d", endedAt(listener.Addr().String()), step.want)
+			}
+		}
+	}
 }

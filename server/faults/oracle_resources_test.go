@@ -3,12 +3,15 @@ package faults
 import (
 	"bufio"
 	"fmt"
+	"net"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // resources are what faults could leave behind in a node. Its connections to the database are not counted: how many it keeps is its
-// own business, up to its limit. Each has a descriptor, and a goroutine that watches it.
+// own business, up to its limit, and so is how long. Each has a descriptor, and a goroutine that watches it.
 type resources struct{ goroutines, descriptors, memory float64 }
 
 // Room for what comes and goes by itself.
@@ -41,6 +44,9 @@ func (s *stage) resourcesOf(n *node) (r resources) {
 		}
 	}
 	conns := float64(n.store.open())
+	for _, w := range n.store { // and those that a dead server has ended, which the node finds out when it uses them
+		conns += float64(endedAt(w.address()))
+	}
 	r.goroutines -= conns
 	r.descriptors -= conns
 	return r
@@ -95,4 +101,23 @@ func (s *stage) locks() (faults []string) {
 		}
 	}
 	return faults
+}
+
+// endedAt returns how many connections to an address of this machine the other end has ended, and who opened them has not (CLOSE_WAIT).
+// It is 0 where the kernel does not tell.
+func endedAt(address string) (n int) {
+	_, port, _ := net.SplitHostPort(address)
+	number, _ := strconv.Atoi(port)
+	table, err := os.Open("/proc/net/tcp")
+	if err != nil {
+		return 0
+	}
+	defer table.Close()
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		fields := strings.Fields(lines.Text()) // number, local and remote address, state, all in base 16
+		if len(fields) > 3 && strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", number)) && fields[3] == "08" {
+			n++
+		}
+	}
+	return n
 }
