@@ -46,6 +46,10 @@ const (
 	lease     = time.Second      // of the verifiers: the shortest that there is
 	nodeLease = time.Second      // how long a node answers from memory without having looked
 	patience  = 30 * time.Second // for what is sure to come
+
+	// clusterPatience is for what a cluster has to agree on before: its hosts take each other for dead after 3 s, which they may be for
+	// again and again where the machine has more to do than it can.
+	clusterPatience = 90 * time.Second
 )
 
 // quiet is how long all may take to be as it was, when nothing is asked any more.

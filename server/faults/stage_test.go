@@ -236,36 +236,72 @@ func (s *stage) goesOn(after string) {
 
 func (s *stage) nodeGoesOn(i int, n *node, after string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	limit, warned := patience, false
+	if _, is := s.data.(*galera); is {
+		limit = clusterPatience
+	}
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		status, answer, err := s.post(ctx, n, s.admin, "/v1/api-tokens/create", "after a fault") // of which there may be enough for days
 		cancel()
 		if err == nil && status == http.StatusOK {
 			return
 		}
-		if time.Now().After(deadline) {
+		if took := time.Since(began); took > limit {
 			s.t.Fatalf("after %s node %d does not go on: %d %s %v\n%s", after, i, status, answer, err, s.states())
+		} else if took > patience && !warned {
+			warned = true
+			s.t.Logf("after %s node %d takes long to go on: %d %s %v\n%s", after, i, status, answer, err, s.states())
 		}
 	}
 }
 
-// states is what the hosts of a cluster say of themselves.
+// states is what the hosts of a cluster say of themselves, and what they do.
 func (s *stage) states() (all string) {
+	if _, is := s.data.(*galera); !is {
+		return ""
+	}
 	for i, db := range s.sql {
-		if _, is := s.data.(*galera); !is {
-			break
+		for _, query := range []string{
+			"SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_flow_control_active', 'wsrep_local_recv_queue', 'wsrep_local_state_comment', 'wsrep_ready')",
+			"SELECT COUNT(*) FROM nodes",
+			"SELECT trx_mysql_thread_id, trx_state, trx_started, LEFT(trx_query, 100) FROM information_schema.innodb_trx",
+			"SELECT id, user, command, time, state, LEFT(info, 100) FROM information_schema.processlist WHERE command <> 'Sleep'",
+		} {
+			began := time.Now()
+			said, err := rowsOf(db, query)
+			all += fmt.Sprintf("host %d: %v: %s %v\n", i, time.Since(began), said, err)
 		}
-		rows, err := db.Query("SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_local_state_comment', 'wsrep_ready')")
-		all += fmt.Sprintf("host %d: %v", i, err)
-		for err == nil && rows.Next() {
-			var name, value string
-			err = rows.Scan(&name, &value)
-			all += " " + name + "=" + value
-		}
-		if rows != nil {
-			rows.Close()
-		}
-		all += "\n"
 	}
 	return all
+}
+
+// rowsOf returns what a query gives, as text.
+func rowsOf(db *sql.DB, query string) (all []string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			return all, err
+		}
+		var row []string
+		for _, v := range values {
+			row = append(row, v.String)
+		}
+		all = append(all, strings.Join(row, " "))
+	}
+	return all, rows.Err()
 }
