@@ -27,8 +27,13 @@ const (
 	// galeraReady bounds how long a cluster takes to be whole again: a host that stood still is missed after 3 s.
 	galeraReady = 60 * time.Second
 
+	galeraOptions = "gcache.size=8M;evs.keepalive_period=PT0.5S;"
+
 	// Hosts that say nothing are given up after seconds, where the default is 15, and one without a cluster says so soon.
-	galeraOptions = "gcache.size=8M;evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT3S;evs.inactive_timeout=PT8S;repl.causal_read_timeout=PT3S;"
+	whereHostsEnd = "evs.suspect_timeout=PT3S;evs.inactive_timeout=PT8S;repl.causal_read_timeout=PT3S;"
+
+	// Where no test ends one, a host that says nothing is only waiting for a machine that has too much to do.
+	whereNoneEnds = "evs.suspect_timeout=PT20S;evs.inactive_timeout=PT40S;repl.causal_read_timeout=PT9S;"
 )
 
 // sharedCluster is the cluster that all tests of this process use, unless they start their own.
@@ -45,7 +50,7 @@ func Galera(t testing.TB) []string {
 	installed, provider := requireGalera(t)
 	sharedCluster.once.Do(func() {
 		if sharedCluster.err = programs.AtEnd(endCluster); sharedCluster.err == nil {
-			sharedCluster.cluster, sharedCluster.err = newCluster(installed, provider)
+			sharedCluster.cluster, sharedCluster.err = newCluster(installed, provider, whereNoneEnds)
 		}
 	})
 	if sharedCluster.err != nil {
@@ -83,7 +88,8 @@ type Cluster struct {
 // StartCluster returns a running cluster that ends, with its data, when the test does.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
-	c, err := newCluster(requireGalera(t))
+	installed, provider := requireGalera(t)
+	c, err := newCluster(installed, provider, whereHostsEnd)
 	if err != nil {
 		t.Fatalf("Galera cluster: %v", err)
 	}
@@ -147,6 +153,7 @@ func (c *Cluster) must(action string, err error) {
 // cluster is the hosts of a cluster, with their common folder.
 type cluster struct {
 	folder    string
+	options   string // of the provider
 	hosts     []*instance
 	databases atomic.Int64
 }
@@ -171,12 +178,12 @@ func exists(path string) bool {
 
 // newCluster makes a cluster and starts it. Its hosts begin as copies of one that has run once, so that those that join need
 // no copy over the network, which takes seconds more.
-func newCluster(installed tools, provider string) (*cluster, error) {
+func newCluster(installed tools, provider, options string) (*cluster, error) {
 	folder, err := os.MkdirTemp("", "tokenwire-galera-")
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{folder: folder}
+	c := &cluster{folder: folder, options: options}
 	name := rand.Text() // two clusters must never join; 32 characters at most
 	for range galeraHosts {
 		h := &instance{tools: installed, flush: flushPerSecond, folder: filepath.Join(folder, "host"+strconv.Itoa(len(c.hosts)))}
@@ -246,7 +253,7 @@ func (c *cluster) run(h *instance, join string) error {
 			h.group = programs.Address(ports[0])
 			h.member = []string{
 				"--wsrep-node-address=" + h.group, "--wsrep-sst-receive-address=" + programs.Address(ports[2]),
-				"--wsrep-provider-options=" + galeraOptions + "gmcast.listen_addr=tcp://" + h.group + ";ist.recv_addr=" + programs.Address(ports[1]),
+				"--wsrep-provider-options=" + galeraOptions + c.options + "gmcast.listen_addr=tcp://" + h.group + ";ist.recv_addr=" + programs.Address(ports[1]),
 			}
 			h.join = []string{"--wsrep-cluster-address=" + join}
 			if join == "gcomm://" {
