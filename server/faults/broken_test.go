@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,62 +46,23 @@ const brokenSource = "\n\nimport \"os\"\n\nfunc isBroken(how string) bool { retu
 
 // brokenBinary is Tokenwire with all breakages in it.
 var brokenBinary = sync.OnceValues(func() (string, error) {
-	return buildChanged(func(source func(string) (string, error), changed map[string]string) error {
-		changed["rpc/broken.go"], changed["models/broken.go"] = "package rpc"+brokenSource, "package models"+brokenSource
-		for _, b := range breakages {
-			text, err := source(b.file)
+	changed := map[string]string{"rpc/broken.go": "package rpc" + brokenSource, "models/broken.go": "package models" + brokenSource}
+	for _, b := range breakages {
+		text := changed[b.file]
+		if text == "" {
+			file, err := os.ReadFile(filepath.Join("../..", b.file))
 			if err != nil {
-				return err
+				return "", err
 			}
-			if strings.Count(text, b.at) != 1 {
-				return &os.PathError{Op: "break", Path: b.file, Err: os.ErrInvalid}
-			}
-			changed[b.file] = strings.Replace(text, b.at, b.with, 1)
+			text = string(file)
 		}
-		return nil
-	})
+		if strings.Count(text, b.at) != 1 {
+			return "", &os.PathError{Op: "break", Path: b.file, Err: os.ErrInvalid}
+		}
+		changed[b.file] = strings.Replace(text, b.at, b.with, 1)
+	}
+	return servertest.BuildChanged(changed)
 })
-
-// buildChanged builds Tokenwire with changed copies of its files in place of them, or in addition. Names are from the module's folder.
-func buildChanged(change func(source func(file string) (string, error), changed map[string]string) error) (binary string, err error) {
-	folder, err := os.MkdirTemp("", "tokenwire-changed-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(folder)
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return "", err
-	}
-	changed := map[string]string{}
-	err = change(func(file string) (string, error) {
-		if text, is := changed[file]; is {
-			return text, nil
-		}
-		text, err := os.ReadFile(filepath.Join(root, file))
-		return string(text), err
-	}, changed)
-	if err != nil {
-		return "", err
-	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range changed {
-		copied := filepath.Join(folder, strings.ReplaceAll(file, "/", "-"))
-		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		overlay.Replace[filepath.Join(root, file)] = copied
-	}
-	list := filepath.Join(folder, "overlay.json")
-	text, err := json.Marshal(overlay)
-	if err == nil {
-		err = os.WriteFile(list, text, 0o600)
-	}
-	if err != nil {
-		return "", err
-	}
-	return servertest.Build("-overlay", list)
-}
 
 // newShared returns a database on the server that tests share, which they do not break.
 func newShared(t testing.TB) *shared {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tokenwire/tokenwire/server/servertest"
 )
 
 // clockVariable names the file that says by how many seconds a node's clock is wrong.
@@ -51,27 +53,24 @@ var timeNow = regexp.MustCompile(`\btime\.Now\b`)
 
 // clockBinary is Tokenwire with a clock that a test sets.
 var clockBinary = sync.OnceValues(func() (string, error) {
-	return buildChanged(func(source func(string) (string, error), changed map[string]string) error {
-		for _, folder := range []string{"models", "rpc", "server"} {
-			files, err := filepath.Glob("../../" + folder + "/*.go")
-			if err != nil {
-				return err
-			}
-			for _, file := range files {
-				name := folder + "/" + filepath.Base(file)
-				text, err := source(name)
-				if err != nil {
-					return err
-				}
-				if strings.HasSuffix(name, "_test.go") || !timeNow.MatchString(text) {
-					continue
-				}
-				changed[name] = timeNow.ReplaceAllString(text, "wrongNow") + "\nvar _ time.Time\n"
-			}
-			changed[folder+"/wrong.go"] = fmt.Sprintf(clockSource, folder)
+	changed := map[string]string{}
+	for _, folder := range []string{"models", "rpc", "server"} {
+		files, err := filepath.Glob("../../" + folder + "/*.go")
+		if err != nil {
+			return "", err
 		}
-		return nil
-	})
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return "", err
+			}
+			if !strings.HasSuffix(file, "_test.go") && timeNow.Match(text) {
+				changed[folder+"/"+filepath.Base(file)] = timeNow.ReplaceAllString(string(text), "wrongNow") + "\nvar _ time.Time\n"
+			}
+		}
+		changed[folder+"/wrong.go"] = fmt.Sprintf(clockSource, folder)
+	}
+	return servertest.BuildChanged(changed)
 })
 
 // wrongClock is a node's clock, which is as wrong as its file says.

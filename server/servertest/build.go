@@ -47,24 +47,41 @@ func Build(flags ...string) (binary string, err error) {
 	return binary, nil
 }
 
-// BesideChanged is Beside with another version of the program: one that is built with these files, whose names are relative to
-// the module's folder, in place of those that are there, or in addition to them.
-func (p *Program) BesideChanged(files map[string]string, args ...string) *Program {
-	p.t.Helper()
+// BuildChanged is Build of another version of the program: one with these files, whose names are relative to the module's folder,
+// in place of those that are there, or in addition to them.
+func BuildChanged(files map[string]string) (binary string, err error) {
 	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	p.must("build", err)
-	folder := p.t.TempDir()
+	if err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp("", "tokenwire-changed-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(folder)
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for name, text := range files {
 		file := filepath.Join(folder, fmt.Sprint(len(overlay.Replace)))
-		p.must("build", os.WriteFile(file, []byte(text), 0o600))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
 		overlay.Replace[filepath.Join(strings.TrimSpace(string(module)), name)] = file
 	}
 	text, err := json.Marshal(overlay)
-	p.must("build", err)
+	if err != nil {
+		return "", err
+	}
 	list := filepath.Join(folder, "overlay.json")
-	p.must("build", os.WriteFile(list, text, 0o600))
-	binary, err := Build("-overlay", list)
+	if err := os.WriteFile(list, text, 0o600); err != nil {
+		return "", err
+	}
+	return Build("-overlay", list)
+}
+
+// BesideChanged is Beside with a program that is built with these files, as BuildChanged does.
+func (p *Program) BesideChanged(files map[string]string, args ...string) *Program {
+	p.t.Helper()
+	binary, err := BuildChanged(files)
 	p.must("build", err)
 	return StartWith(p.t, Setup{Database: p.database, Key: p.key, Args: args, Binary: binary, Host: p.host})
 }
